@@ -1,0 +1,17 @@
+//! Floor 4: the CPU backend. One file per operator family, twin of `gpu/` and `shaders/`.
+//!
+//! A scalar reference defines each operator; SIMD versions serve people without a GPU.
+
+pub mod call;
+pub mod threads;
+
+pub use call::{Arg, Call, Kernel, Prepare, Prepared};
+pub use threads::Threads;
+
+/// Every family registers its kernels here: one line each.
+const FAMILIES: &[&[Kernel]] = &[];
+
+/// The kernel of an operator, if it is implemented.
+pub fn find(op: &str) -> Option<&'static Kernel> {
+    FAMILIES.iter().copied().flatten().find(|k| k.op == op)
+}

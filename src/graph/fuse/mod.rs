@@ -1,0 +1,1 @@
+//! Fusion passes over a graph whose types are known.

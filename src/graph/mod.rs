@@ -1,0 +1,9 @@
+//! Floor 3: the graph. Operator names and semantics are ONNX's (newest opset); own operators live in domain `fewbit`.
+
+pub mod attr;
+pub mod fuse;
+pub mod ir;
+pub mod memory;
+
+pub use attr::{Attr, Attrs};
+pub use ir::{Dim, Graph, Node, Value, ValueId, Weight};

@@ -1,0 +1,31 @@
+//! Runs models compressed to 1–4 bits per weight on the GPU that is there, and fast on the CPU where there is none.
+//!
+//! The floors, from the ground up; a module imports only floors below its own (`tests/floors.rs` holds this):
+//! `tensor` → `weights` → `graph`, `ops` → `cpu`, `gpu` → `runtime` → `formats`, `models` → `compress` →
+//! `vision`, `tasks` → `js`, `bin/fewbit`.
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+pub mod error;
+pub use error::{Error, Result};
+
+pub mod tensor;
+pub mod weights;
+
+pub mod graph;
+pub mod ops;
+
+pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+
+pub mod runtime;
+
+#[cfg(feature = "cli")]
+pub mod compress;
+pub mod formats;
+
+pub mod tasks;
+pub mod vision;
+
+#[cfg(feature = "js")]
+pub mod js;

@@ -1,0 +1,21 @@
+//! Floor 3: what each operator means for types: one file per family, each with a table of `(name, infer)`.
+//!
+//! Semantics are those of the newest ONNX opset; importers rewrite older forms. To add an operator: an entry in a
+//! family's table here, a kernel in `cpu/` and one in `gpu/`.
+
+pub mod infer;
+
+pub use infer::{Infer, InferFn};
+
+/// Every family registers its table here: one line each.
+const FAMILIES: &[&[(&str, InferFn)]] = &[];
+
+/// The shape function of an operator, if it is implemented.
+pub fn find(op: &str) -> Option<InferFn> {
+    FAMILIES.iter().copied().flatten().find(|(name, _)| *name == op).map(|&(_, infer)| infer)
+}
+
+/// Names of all implemented operators.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().copied().flatten().map(|&(name, _)| name)
+}

@@ -1,0 +1,1 @@
+//! Floor 5: device choice, plans, sessions.

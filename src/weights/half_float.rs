@@ -1,0 +1,49 @@
+//! IEEE half precision storage of a weight that the graph sees as f32.
+
+use half::f16;
+
+use super::{Encoding, matrix, palette::check_part};
+use crate::Result;
+use crate::tensor::{DType, Shape, Tensor};
+
+/// `W[r, c] = f32(values[r, c])`. Rows are padded to an even number of columns, so that each starts at a 32-bit word.
+#[derive(Clone)]
+pub struct HalfFloat {
+    shape: Shape,
+    /// f16 `[rows, cols rounded up to even]`.
+    values: Tensor,
+}
+
+impl HalfFloat {
+    pub fn new(shape: Shape, values: Tensor) -> Result<Self> {
+        let (rows, cols) = matrix(&shape)?;
+        check_part("f16", "values", &values, DType::F16, &[rows, cols.next_multiple_of(2)])?;
+        Ok(HalfFloat { shape, values })
+    }
+
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+}
+
+impl Encoding for HalfFloat {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn name(&self) -> String {
+        "f16".into()
+    }
+
+    fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
+        let stride = self.values.shape()[1];
+        let values: &[f16] = bytemuck::cast_slice(self.values.bytes());
+        for (v, h) in out.iter_mut().zip(&values[row * stride + col..]) {
+            *v = h.to_f32();
+        }
+    }
+
+    fn parts(&self) -> Vec<(&'static str, &Tensor)> {
+        vec![("values", &self.values)]
+    }
+}
