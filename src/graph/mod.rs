@@ -4,6 +4,10 @@ pub mod attr;
 pub mod fuse;
 pub mod ir;
 pub mod memory;
+pub mod model;
+pub mod schedule;
 
 pub use attr::{Attr, Attrs};
 pub use ir::{Dim, Graph, Node, Value, ValueId, Weight};
+pub use model::{ImageInput, Manifest, Model};
+pub use schedule::{Place, Schedule};
