@@ -45,6 +45,31 @@ impl DType {
         !self.is_float() && self != DType::Bool
     }
 
+    /// ONNX's number of this type (`TensorProto.DataType`), as in Cast's `to`.
+    pub fn onnx(self) -> i64 {
+        match self {
+            DType::F32 => 1,
+            DType::U8 => 2,
+            DType::I8 => 3,
+            DType::U16 => 4,
+            DType::I16 => 5,
+            DType::I32 => 6,
+            DType::I64 => 7,
+            DType::Bool => 9,
+            DType::F16 => 10,
+            DType::F64 => 11,
+            DType::U32 => 12,
+            DType::U64 => 13,
+            DType::BF16 => 16,
+        }
+    }
+
+    /// The type with ONNX's number `code`; `None` for strings, complex numbers and the types below 8 bits.
+    pub fn from_onnx(code: i64) -> Option<DType> {
+        use DType::*;
+        [F32, U8, I8, U16, I16, I32, I64, Bool, F16, F64, U32, U64, BF16].into_iter().find(|t| t.onnx() == code)
+    }
+
     /// The name used in messages, JSON and numpy: `float32`, `int64`, `bool`, …
     pub fn name(self) -> &'static str {
         match self {
