@@ -5,6 +5,7 @@
 //! `vision`, `tasks` → `js`, `bin/fewbit`.
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+pub mod clock;
 pub mod error;
 pub use error::{Error, Result};
 

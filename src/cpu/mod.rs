@@ -3,9 +3,11 @@
 //! A scalar reference defines each operator; SIMD versions serve people without a GPU.
 
 pub mod call;
+pub mod program;
 pub mod threads;
 
 pub use call::{Arg, Call, Kernel, Prepare, Prepared};
+pub use program::Program;
 pub use threads::Threads;
 
 /// Every family registers its kernels here: one line each.

@@ -5,9 +5,12 @@ pub mod fuse;
 pub mod ir;
 pub mod memory;
 pub mod model;
+pub mod plan;
 pub mod schedule;
+pub mod typed;
 
 pub use attr::{Attr, Attrs};
 pub use ir::{Dim, Graph, Node, Value, ValueId, Weight};
 pub use model::{ImageInput, Manifest, Model};
 pub use schedule::{Place, Schedule};
+pub use typed::TypedGraph;

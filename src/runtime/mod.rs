@@ -1,1 +1,9 @@
 //! Floor 5: device choice, plans, sessions.
+
+pub mod device;
+pub mod session;
+pub mod specialize;
+pub mod symbolic;
+
+pub use device::Device;
+pub use session::{Report, Session};
