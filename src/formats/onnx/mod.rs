@@ -1,0 +1,48 @@
+//! ONNX models and tensors. Operators come out in the form of the newest opset, whatever opset the file has.
+
+mod import;
+mod order;
+mod proto;
+mod rank;
+mod tensor;
+mod upgrade;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::graph::Model;
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// Reads a model. `file` names it in messages; `folder` is where its external data lie, `None` if it may have none.
+///
+/// Control flow (`If`, `Loop`, `Scan`) is imported as a node without its bodies, which no operator table knows.
+/// Strings, sequences, sparse and sub-byte tensors are `Error::Unsupported`.
+pub fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
+    let proto = proto::ModelProto::decode(bytes).map_err(|e| malformed(file, e))?;
+    let mut reader = tensor::TensorReader::new(file, folder);
+    import::import(file, proto, &mut reader)
+}
+
+/// Whether bytes look like a model: field 1 (`ir_version`) as a varint, or the graph or opsets first.
+pub fn detect(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x08, 1..=0x7f, ..] | [0x3a, ..] | [0x42, ..])
+}
+
+/// Reads a `TensorProto` file (`input_0.pb` of the public test layout).
+pub fn read_tensor(bytes: &[u8]) -> Result<Tensor> {
+    Ok(read_named_tensor(bytes)?.1)
+}
+
+/// Like `read_tensor`, with the name that the file gives it; may be empty.
+pub fn read_named_tensor(bytes: &[u8]) -> Result<(String, Tensor)> {
+    let proto = proto::TensorProto::decode(bytes).map_err(|e| malformed("tensor", e))?;
+    let tensor = tensor::TensorReader::new("tensor", None).read(&proto)?;
+    Ok((proto.name.unwrap_or_default(), tensor))
+}
+
+fn malformed(file: &str, error: prost::DecodeError) -> Error {
+    Error::format(file, format!("not a valid ONNX file ({error}); it may be cut short"))
+}
