@@ -7,7 +7,7 @@ use super::Threads;
 use crate::graph::{Node, Weight};
 use crate::tensor::{Element, TensorType, View, ViewMut};
 use crate::weights::Encoded;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Work done once per plan, e.g. packed weight panels.
 pub type Prepared = Arc<dyn Any + Send + Sync>;
@@ -85,16 +85,15 @@ impl<'a> Call<'a> {
         self.input(i)?.to_tensor()?.to_i64()
     }
 
+    /// Output `i`, to be written.
+    pub fn out(&mut self, i: usize) -> Result<&mut ViewMut<'a>> {
+        let node = self.node;
+        self.outputs.get_mut(i).ok_or_else(|| node.error(format!("output {i} is missing")))
+    }
+
     /// Elements of output `i`, to be written.
     pub fn output<T: Element>(&mut self, i: usize) -> Result<&mut [T]> {
-        match self.outputs.get_mut(i) {
-            Some(view) => view.slice(),
-            None => Err(Error::Node {
-                operator: self.node.op.clone(),
-                node: self.node.name.clone(),
-                what: format!("output {i} is missing"),
-            }),
-        }
+        self.out(i)?.slice()
     }
 
     pub fn output_shape(&self, i: usize) -> &'a [usize] {

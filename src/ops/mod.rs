@@ -3,12 +3,15 @@
 //! Semantics are those of the newest ONNX opset; importers rewrite older forms. To add an operator: an entry in a
 //! family's table here, a kernel in `cpu/` and one in `gpu/`.
 
+pub mod elementwise;
 pub mod infer;
 
 pub use infer::{Infer, InferFn};
 
 /// Every family registers its table here: one line each.
-const FAMILIES: &[&[(&str, InferFn)]] = &[];
+const FAMILIES: &[&[(&str, InferFn)]] = &[
+    elementwise::OPS,
+];
 
 /// The shape function of an operator, if it is implemented.
 pub fn find(op: &str) -> Option<InferFn> {
