@@ -59,7 +59,7 @@ fn pow(call: &mut Call) -> Result<()> {
     if base.is_int() && exponent.is_float() {
         return binary(call, f64::powf);
     }
-    for_wide!(base, W => binary(call, W::pow))
+    for_wide!(base, W => binary(call, <W as Wide>::pow))
 }
 
 /// Swish(a) · b

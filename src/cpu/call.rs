@@ -4,10 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::Threads;
+use crate::Result;
 use crate::graph::{Node, Weight};
 use crate::tensor::{Element, TensorType, View, ViewMut};
 use crate::weights::Encoded;
-use crate::Result;
 
 /// Work done once per plan, e.g. packed weight panels.
 pub type Prepared = Arc<dyn Any + Send + Sync>;

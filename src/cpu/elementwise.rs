@@ -19,7 +19,13 @@ pub enum Run<'a, W> {
 }
 
 /// `buffer` is used when the elements are not stored as `W`.
-fn run<'a, W: Wide>(view: &View<'a>, offset: usize, step: usize, len: usize, buffer: &'a mut [W; SEGMENT]) -> Run<'a, W> {
+fn run<'a, W: Wide>(
+    view: &View<'a>,
+    offset: usize,
+    step: usize,
+    len: usize,
+    buffer: &'a mut [W; SEGMENT],
+) -> Run<'a, W> {
     let len = if step == 0 { 1 } else { len };
     let values = if view.dtype == W::DTYPE {
         &bytemuck::cast_slice::<u8, W>(view.bytes)[offset..offset + len]

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn erf_of_f64_meets_its_tables() {
-        for (x, want) in [(0.5, 0.520_499_877_813_046_5), (2.0, 0.995_322_265_018_952_7), (3.0, 0.999_977_909_503_001_4)]
+        for (x, want) in
+            [(0.5, 0.520_499_877_813_046_5), (2.0, 0.995_322_265_018_952_7), (3.0, 0.999_977_909_503_001_4)]
         {
             assert!((Real::erf(x) - want as f64).abs() < 1e-14, "{x}");
         }
@@ -167,7 +168,10 @@ mod tests {
     #[test]
     fn edges() {
         let e: fn(f32) -> f32 = Real::exp;
-        assert_eq!((e(0.0), e(200.0), e(-200.0), e(f32::INFINITY), e(f32::NEG_INFINITY)), (1.0, f32::INFINITY, 0.0, f32::INFINITY, 0.0));
+        assert_eq!(
+            (e(0.0), e(200.0), e(-200.0), e(f32::INFINITY), e(f32::NEG_INFINITY)),
+            (1.0, f32::INFINITY, 0.0, f32::INFINITY, 0.0)
+        );
         assert!((e(-100.0) - 3.78e-44).abs() < 3e-45);
         assert!(e(f32::NAN).is_nan() && Real::tanh(f32::NAN).is_nan() && Real::erf(f32::NAN).is_nan());
         assert_eq!((Real::tanh(-0.0f32).to_bits(), Real::erf(-50.0f32)), ((-0.0f32).to_bits(), -1.0));

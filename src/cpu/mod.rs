@@ -4,11 +4,11 @@
 
 pub mod binary;
 pub mod call;
-pub mod program;
 pub mod cast;
 mod elementwise;
 mod math;
 mod number;
+pub mod program;
 pub mod threads;
 pub mod unary;
 mod walk;
@@ -18,11 +18,7 @@ pub use program::Program;
 pub use threads::Threads;
 
 /// Every family registers its kernels here: one line each.
-const FAMILIES: &[&[Kernel]] = &[
-    unary::KERNELS,
-    binary::KERNELS,
-    cast::KERNELS,
-];
+const FAMILIES: &[&[Kernel]] = &[unary::KERNELS, binary::KERNELS, cast::KERNELS];
 
 /// The kernel of an operator, if it is implemented.
 pub fn find(op: &str) -> Option<&'static Kernel> {

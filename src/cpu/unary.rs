@@ -66,7 +66,7 @@ fn unknown(call: &Call) -> Result<()> {
 /// Operators of integers and floats.
 fn arithmetic(call: &mut Call) -> Result<()> {
     for_wide!(call.input(0)?.dtype, W => match call.node.op.as_str() {
-        "Abs" => each::<W>(call, |x| x.abs()),
+        "Abs" => each(call, <W as Wide>::abs),
         "Neg" => each::<W>(call, |x| W::ZERO.sub(x)),
         "Sign" => each::<W>(call, |x| x.sign()),
         "Relu" => each::<W>(call, |x| if x < W::ZERO { W::ZERO } else { x }),

@@ -112,9 +112,8 @@ mod tests {
             let strides = broadcast_strides(shape, out);
             let own = crate::tensor::strides(out);
             let len: usize = out.iter().product();
-            let want: Vec<usize> = (0..len)
-                .map(|i| (0..out.len()).map(|a| i / own[a] % out[a] * strides[a]).sum())
-                .collect();
+            let want: Vec<usize> =
+                (0..len).map(|i| (0..out.len()).map(|a| i / own[a] % out[a] * strides[a]).sum()).collect();
             let walk = Walk::new(out, &[shape, out]);
             for chunk in [1, 3, 100] {
                 let mut got = vec![];

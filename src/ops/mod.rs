@@ -9,9 +9,7 @@ pub mod infer;
 pub use infer::{Infer, InferFn};
 
 /// Every family registers its table here: one line each.
-const FAMILIES: &[&[(&str, InferFn)]] = &[
-    elementwise::OPS,
-];
+const FAMILIES: &[&[(&str, InferFn)]] = &[elementwise::OPS];
 
 /// The shape function of an operator, if it is implemented.
 pub fn find(op: &str) -> Option<InferFn> {
