@@ -1,1 +1,10 @@
-//! Filled in below.
+//! Floor 8: from photos to input tensors.
+
+#[cfg(feature = "cli")]
+pub mod decode;
+pub mod input;
+pub mod photo;
+pub mod resize;
+
+pub use input::image_tensor;
+pub use photo::Photo;
