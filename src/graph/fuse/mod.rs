@@ -1,6 +1,102 @@
-//! Fusion passes over a graph whose types are known. Each pass is one pattern in one file.
+//! Fusion passes over a graph whose types are known: one pattern a file.
+//!
+//! A pass looks at one node as the *last* of its pattern and, when the rest is there, rewrites that node in place; what
+//! the pattern leaves unused is pruned. So fused nodes stay in topological order by construction.
 
-use super::TypedGraph;
+mod activation;
+mod affine;
+mod attention;
+mod attention_heads;
+mod elementwise;
+mod layer_norm;
+mod linear;
+mod matcher;
+mod residual;
 
-/// Applies every pass until none changes anything.
-pub fn fuse(_typed: &mut TypedGraph) {}
+use matcher::Matcher;
+
+use super::{Attrs, Node, TypedGraph, ValueId};
+use crate::tensor::{Tensor, TensorType};
+
+/// The node that replaces the one at `index`, if the pattern ends there. May add constants to the graph.
+type Pass = fn(&Matcher, index: usize, &mut Edit) -> Option<Node>;
+
+/// In order: patterns that later passes build on come first.
+const PASSES: &[Pass] = &[
+    elementwise::gelu,
+    elementwise::hard_swish,
+    elementwise::silu,
+    layer_norm::layer_norm,
+    affine::into_conv,
+    linear::from_matmul,
+    linear::from_gemm,
+    linear::bias,
+    linear::scale,
+    attention::attention,
+    attention_heads::attention_heads,
+    activation::activation,
+    residual::residual,
+];
+
+/// What a pass adds to the graph beside the node it returns.
+#[derive(Default)]
+pub struct Edit {
+    /// Id that the next added value gets.
+    next: usize,
+    constants: Vec<(String, Tensor)>,
+    nodes: Vec<(Node, TensorType)>,
+}
+
+impl Edit {
+    /// A constant. All constants of a rewrite come before its first node.
+    fn constant(&mut self, name: String, tensor: Tensor) -> ValueId {
+        self.constants.push((name, tensor));
+        self.fresh()
+    }
+
+    /// A node before the rewritten one.
+    fn node(&mut self, name: String, op: &str, input: ValueId, attrs: Attrs, ty: TensorType) -> ValueId {
+        let id = self.fresh();
+        self.nodes.push((Node { name, op: op.into(), inputs: vec![Some(input)], outputs: vec![Some(id)], attrs }, ty));
+        id
+    }
+
+    fn fresh(&mut self) -> ValueId {
+        self.next += 1;
+        ValueId(self.next as u32 - 1)
+    }
+
+    fn apply(self, typed: &mut TypedGraph, at: usize, node: Node) {
+        for (name, tensor) in self.constants {
+            typed.add_constant(name, tensor);
+        }
+        typed.graph.nodes[at] = node;
+        for (i, (node, ty)) in self.nodes.into_iter().enumerate() {
+            typed.types.push(Some(ty));
+            typed.graph.add_value(node.name.clone());
+            typed.graph.nodes.insert(at + i, node);
+        }
+    }
+}
+
+/// Applies every pass to every node, each until it finds nothing more.
+pub fn fuse(typed: &mut TypedGraph) {
+    for pass in PASSES {
+        let mut index = 0;
+        while let Some((at, node, edit)) = first(typed, *pass, index) {
+            let before = typed.graph.nodes.len();
+            edit.apply(typed, at, node);
+            typed.prune();
+            index = (at + typed.graph.nodes.len()).saturating_sub(before);
+        }
+    }
+}
+
+/// The first match of a pass at or after node `from`.
+fn first(typed: &TypedGraph, pass: Pass, from: usize) -> Option<(usize, Node, Edit)> {
+    let matcher = Matcher::new(typed);
+    (from..typed.graph.nodes.len()).find_map(|i| {
+        let mut edit = Edit { next: typed.graph.values.len(), ..Edit::default() };
+        pass(&matcher, i, &mut edit).map(|node| (i, node, edit))
+    })
+}
