@@ -51,7 +51,7 @@ impl Real for f32 {
         let z = self * self;
         // |x| ≤ 0.625
         let p = (((-0.006_104_95 * z + 0.021_003_64) * z - 0.053_852_5) * z + 0.133_327_82) * z - 0.333_333_3;
-        let small = self + self * z * p;
+        let small = self * (1.0 + z * p);
         let large = (1.0 - 2.0 / (Real::exp(2.0 * a) + 1.0)).copysign(self);
         if a <= 0.625 { small } else { large }
     }

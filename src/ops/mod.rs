@@ -5,11 +5,15 @@
 
 pub mod elementwise;
 pub mod infer;
+pub mod loss;
+pub mod normalization;
+pub mod quantize;
+pub mod reduce;
 
 pub use infer::{Infer, InferFn};
 
 /// Every family registers its table here: one line each.
-const FAMILIES: &[&[(&str, InferFn)]] = &[elementwise::OPS];
+const FAMILIES: &[&[(&str, InferFn)]] = &[elementwise::OPS, reduce::OPS, normalization::OPS, quantize::OPS, loss::OPS];
 
 /// The shape function of an operator, if it is implemented.
 pub fn find(op: &str) -> Option<InferFn> {
