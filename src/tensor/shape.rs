@@ -4,11 +4,12 @@ use crate::{Error, Result};
 
 pub type Shape = Vec<usize>;
 
-/// Number of elements, or an error if it overflows.
+/// Number of elements, or an error if it overflows: also when a 0 among the dimensions would hide that, because
+/// strides multiply the others.
 pub fn element_count(shape: &[usize]) -> Result<usize> {
-    shape
-        .iter()
-        .try_fold(1usize, |n, &d| n.checked_mul(d))
+    let nonzero = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+    nonzero
+        .map(|n| if shape.contains(&0) { 0 } else { n })
         .ok_or_else(|| Error::OutOfMemory(format!("a tensor of shape {shape:?} cannot be addressed")))
 }
 

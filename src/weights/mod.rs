@@ -90,9 +90,13 @@ impl fmt::Debug for Encoded {
 
 /// `(rows, cols)` of a logical shape; an encoding needs at least one dimension.
 pub(crate) fn matrix(shape: &Shape) -> Result<(usize, usize)> {
-    crate::tensor::element_count(shape)?;
+    // Room for the padding of rows and the bits of a code.
+    let fits = crate::tensor::element_count(shape)?.checked_mul(64).is_some();
     match shape.split_first() {
-        Some((&rows, rest)) => Ok((rows, rest.iter().product())),
+        Some((&rows, rest)) => match crate::tensor::element_count(rest)?.checked_mul(64) {
+            Some(_) if fits => Ok((rows, rest.iter().product())),
+            _ => Err(Error::OutOfMemory(format!("a weight of shape {shape:?} cannot be addressed"))),
+        },
         None => Err(Error::Usage("a scalar cannot be stored in a few-bit encoding".into())),
     }
 }

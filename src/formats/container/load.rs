@@ -1,0 +1,252 @@
+//! A `.fewbit` or safetensors file → `Model`, at once or tensor by tensor.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, VERSION, ValueSpec, WeightSpec};
+use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
+use crate::formats::safetensors::{self, Entry};
+use crate::graph::{Attr, Attrs, Dim, Graph, Manifest, Model, Node, Value, ValueId, Weight};
+use crate::tensor::{Shape, Tensor};
+use crate::weights::{Affine, Encoded, HalfFloat, Palette};
+use crate::{Error, Result};
+
+/// Memory that one JSON value costs, about; bounds what a header of tiny values may allocate.
+const JSON_VALUE_COST: u64 = 64;
+
+/// What a file says before its data.
+pub struct Header {
+    file: String,
+    tensors: Vec<Entry>,
+    file_len: u64,
+    /// `None` = a plain safetensors file, with this metadata.
+    spec: Option<Spec>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Header {
+    /// The tensors in the order of their bytes, which have no gaps.
+    pub fn tensors(&self) -> &[Entry] {
+        &self.tensors
+    }
+
+    /// SHA-256 of a tensor's bytes in hexadecimal; plain safetensors files have none.
+    pub fn sha256(&self, tensor: &str) -> Option<&str> {
+        self.spec.as_ref()?.sha256.get(tensor).map(String::as_str)
+    }
+
+    /// Bytes of the whole file.
+    pub fn file_len(&self) -> u64 {
+        self.file_len
+    }
+
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.spec.as_ref().map(|s| &s.manifest)
+    }
+}
+
+/// Parses a header from a file's first bytes: at least the first 8 and the length that they give.
+pub fn parse_header(file: &str, bytes: &[u8]) -> Result<Header> {
+    interpret(file, safetensors::parse_header(file, bytes)?)
+}
+
+fn interpret(file: &str, mut header: safetensors::Header) -> Result<Header> {
+    let spec = match (header.metadata.remove(MANIFEST), header.metadata.remove(MANIFEST_SHA256)) {
+        (None, None) => None,
+        (Some(json), Some(sha256)) => Some(parse_spec(file, &json, &sha256, &header)?),
+        _ => return Err(corrupted(file, "header")),
+    };
+    let safetensors::Header { tensors, metadata, file_len, .. } = header;
+    Ok(Header { file: file.into(), tensors, file_len, spec, metadata })
+}
+
+fn parse_spec(file: &str, json: &str, sha256: &str, header: &safetensors::Header) -> Result<Spec> {
+    if sha256 != digest(json, header.tensors.iter().map(|t| (t.name.as_str(), &t.ty))) {
+        return Err(corrupted(file, "header"));
+    }
+    let values = json.bytes().filter(|b| matches!(b, b',' | b'[' | b'{')).count() as u64;
+    if values * JSON_VALUE_COST > 3 * header.file_len + (1 << 19) {
+        return Err(Error::format(file, format!("its manifest of {values} values is out of proportion to the file")));
+    }
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let invalid = |e| Error::format(file, format!("its manifest is not valid ({e})"));
+    let Version { version } = serde_json::from_str(json).map_err(invalid)?;
+    if version > VERSION {
+        let what = format!("{file} has container version {version}, this program reads up to {VERSION}: update it");
+        return Err(Error::Unsupported(what));
+    }
+    serde_json::from_str(json).map_err(invalid)
+}
+
+fn corrupted(file: &str, what: &str) -> Error {
+    Error::format(file, format!("the SHA-256 of its {what} differs: the file is damaged, fetch it again"))
+}
+
+/// Reads a whole file of `len` bytes, each tensor straight into its buffer.
+pub fn read(file: &str, len: u64, source: &mut impl Read) -> Result<Model> {
+    let header = interpret(file, safetensors::read_header(file, len, source)?)?;
+    let mut builder = Builder::new(header);
+    for index in 0..builder.header.tensors.len() {
+        let tensor = safetensors::read_tensor(file, &builder.header.tensors[index], source)?;
+        builder.put(index, tensor)?;
+    }
+    builder.finish()
+}
+
+/// Collects the tensors of a file, in any order.
+pub struct Builder {
+    header: Header,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Builder {
+    pub fn new(header: Header) -> Self {
+        Builder { header, tensors: BTreeMap::new() }
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Takes tensor number `index` of the header as bytes of the file.
+    pub fn put_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
+        let Some(entry) = self.header.tensors.get(index) else {
+            return Err(Error::Usage(format!("{} has no tensor number {index}", self.header.file)));
+        };
+        self.put(index, Tensor::from_bytes(entry.ty.clone(), bytes)?)
+    }
+
+    /// Takes tensor number `index` of the header; refuses another type than the header's, or another SHA-256.
+    pub fn put(&mut self, index: usize, tensor: Tensor) -> Result<()> {
+        let file = &self.header.file;
+        let Some(entry) = self.header.tensors.get(index).filter(|e| e.ty == *tensor.ty()) else {
+            return Err(Error::Usage(format!("{file}: tensor number {index} is not of type {:?}", tensor.ty())));
+        };
+        let expected = self.header.sha256(&entry.name);
+        if expected.is_some_and(|e| e != hex(&Sha256::digest(tensor.bytes()))) {
+            return Err(corrupted(file, &format!("tensor `{}`", entry.name)));
+        }
+        self.tensors.insert(entry.name.clone(), tensor);
+        Ok(())
+    }
+
+    /// The model; an error if a tensor that it needs was never put.
+    pub fn finish(self) -> Result<Model> {
+        let Builder { header, tensors } = self;
+        let tensors = Tensors { file: header.file, tensors };
+        let Some(spec) = header.spec else {
+            return Ok(plain(header.metadata, tensors));
+        };
+        let mut graph = Graph { name: spec.graph.name, ..Graph::default() };
+        graph.values = spec.graph.values.into_iter().map(value).collect();
+        graph.inputs = spec.graph.inputs.into_iter().map(ValueId).collect();
+        graph.outputs = spec.graph.outputs.into_iter().map(ValueId).collect();
+        for node in spec.graph.nodes {
+            graph.nodes.push(tensors.node(node)?);
+        }
+        for stored in spec.weights {
+            let weight = tensors.weight(stored.weight)?;
+            if graph.weights.insert(ValueId(stored.value), weight).is_some() {
+                return Err(Error::format(tensors.file, format!("value {} has two weights", stored.value)));
+            }
+        }
+        if let Some(&input) = graph.inputs.iter().find(|id| graph.weights.contains_key(id)) {
+            return Err(Error::format(tensors.file, format!("value {} is an input and a weight", input.0)));
+        }
+        graph.validate()?;
+        Ok(Model { graph, manifest: spec.manifest })
+    }
+}
+
+/// A safetensors file of another program: its weights, and its metadata in the manifest.
+fn plain(metadata: BTreeMap<String, String>, tensors: Tensors) -> Model {
+    let mut model = Model::default();
+    for (name, tensor) in tensors.tensors {
+        model.graph.add_weight(name, Weight::Dense(tensor));
+    }
+    if !metadata.is_empty() {
+        model.manifest.extra.insert("safetensors_metadata".into(), serde_json::json!(metadata));
+    }
+    model
+}
+
+fn value(spec: ValueSpec) -> Value {
+    let dim = |dim| match dim {
+        DimSpec::Known(size) => Dim::Known(size),
+        DimSpec::Symbol(name) => Dim::Symbol(name),
+    };
+    match spec {
+        ValueSpec::Name(name) => Value { name, dtype: None, dims: None },
+        ValueSpec::Typed { name, dtype, dims } => {
+            Value { name, dtype, dims: dims.map(|d| d.into_iter().map(dim).collect()) }
+        }
+    }
+}
+
+/// The tensors of the file by name. Cloning shares their bytes.
+struct Tensors {
+    file: String,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Tensors {
+    fn get(&self, name: &str) -> Result<Tensor> {
+        let found = self.tensors.get(name).cloned();
+        found.ok_or_else(|| Error::format(&self.file, format!("its manifest uses tensor `{name}`, which is missing")))
+    }
+
+    fn node(&self, spec: NodeSpec) -> Result<Node> {
+        let ids = |numbers: Vec<Option<u32>>| numbers.into_iter().map(|n| n.map(ValueId)).collect();
+        let mut attrs = Attrs::default();
+        for (key, attr) in spec.attrs {
+            let attr = match attr {
+                AttrSpec::Int(v) => Attr::Int(v),
+                AttrSpec::Float(v) => Attr::Float(v.0),
+                AttrSpec::String(v) => Attr::String(v),
+                AttrSpec::Ints(v) => Attr::Ints(v),
+                AttrSpec::Floats(v) => Attr::Floats(v.into_iter().map(|f| f.0).collect()),
+                AttrSpec::Strings(v) => Attr::Strings(v),
+                AttrSpec::Tensor(name) => Attr::Tensor(self.get(&name)?),
+            };
+            attrs.set(&key, attr);
+        }
+        Ok(Node { name: spec.name, op: spec.op, inputs: ids(spec.inputs), outputs: ids(spec.outputs), attrs })
+    }
+
+    fn weight(&self, spec: WeightSpec) -> Result<Weight> {
+        let encoded = match spec {
+            WeightSpec::Dense { tensor } => return Ok(Weight::Dense(self.get(&tensor)?)),
+            WeightSpec::Palette { bits, rows_per_table, shape, parts } => {
+                let (codes, table) = (self.part(&shape, &parts, "codes")?, self.part(&shape, &parts, "table")?);
+                let scale = self.opt_part(&parts, "scale")?;
+                Palette::new(shape, bits, rows_per_table, codes, table, scale).map(Encoded::Palette)
+            }
+            WeightSpec::Affine { bits, group, shape, parts } => {
+                let (codes, scales) = (self.part(&shape, &parts, "codes")?, self.part(&shape, &parts, "scales")?);
+                let zeros = self.opt_part(&parts, "zeros")?;
+                Affine::new(shape, bits, group, codes, scales, zeros).map(Encoded::Affine)
+            }
+            WeightSpec::HalfFloat { shape, parts } => {
+                let values = self.part(&shape, &parts, "values")?;
+                HalfFloat::new(shape, values).map(Encoded::HalfFloat)
+            }
+        };
+        let encoded = encoded.map_err(|e| Error::format(&self.file, e.to_string()))?;
+        Ok(Weight::Encoded(Arc::new(encoded)))
+    }
+
+    fn part(&self, shape: &Shape, parts: &BTreeMap<String, String>, part: &str) -> Result<Tensor> {
+        let found = self.opt_part(parts, part)?;
+        found.ok_or_else(|| Error::format(&self.file, format!("a weight of shape {shape:?} lacks its `{part}`")))
+    }
+
+    fn opt_part(&self, parts: &BTreeMap<String, String>, part: &str) -> Result<Option<Tensor>> {
+        parts.get(part).map(|name| self.get(name)).transpose()
+    }
+}

@@ -1,0 +1,140 @@
+//! The JSON inside a `.fewbit` file. Values are numbered; nodes, inputs, outputs and weights name them by number,
+//! because names need not be unique. Tensors are named as in the safetensors header.
+
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::graph::Manifest;
+use crate::tensor::{DType, Shape};
+
+/// Newest form that this code reads and the one it writes.
+pub const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub struct Spec {
+    pub version: u32,
+    pub graph: GraphSpec,
+    pub weights: Vec<StoredWeight>,
+    /// SHA-256 of each tensor's bytes, in hexadecimal, by tensor name.
+    pub sha256: BTreeMap<String, String>,
+    pub manifest: Manifest,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct GraphSpec {
+    pub name: String,
+    pub values: Vec<ValueSpec>,
+    pub inputs: Vec<u32>,
+    pub outputs: Vec<u32>,
+    pub nodes: Vec<NodeSpec>,
+}
+
+/// A value of which only the name is known is just that.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ValueSpec {
+    Name(String),
+    Typed {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dtype: Option<DType>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dims: Option<Vec<DimSpec>>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DimSpec {
+    Known(usize),
+    Symbol(String),
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct NodeSpec {
+    pub name: String,
+    pub op: String,
+    pub inputs: Vec<Option<u32>>,
+    pub outputs: Vec<Option<u32>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attrs: BTreeMap<String, AttrSpec>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttrSpec {
+    Int(i64),
+    Float(Float),
+    String(String),
+    Ints(Vec<i64>),
+    Floats(Vec<Float>),
+    Strings(Vec<String>),
+    /// Name of a tensor of the file.
+    Tensor(String),
+}
+
+/// An f32 that survives JSON: as the f64 of the same value, or its bits (`"0x7fc00000"`) where JSON has no number.
+#[derive(Clone, Copy)]
+pub struct Float(pub f32);
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.is_finite() {
+            true => serializer.serialize_f64(self.0.into()),
+            false => serializer.serialize_str(&format!("{:#010x}", self.0.to_bits())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Float {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Number(f64),
+            Bits(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Number(v) => Ok(Float(v as f32)),
+            Form::Bits(text) => {
+                let bits = text.strip_prefix("0x").and_then(|t| u32::from_str_radix(t, 16).ok());
+                bits.map(|b| Float(f32::from_bits(b))).ok_or_else(|| D::Error::custom("a number that is neither"))
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct StoredWeight {
+    pub value: u32,
+    #[serde(flatten)]
+    pub weight: WeightSpec,
+}
+
+/// How a weight is stored; `parts` gives the tensor of each part of an encoding.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "encoding", rename_all = "lowercase")]
+pub enum WeightSpec {
+    Dense {
+        tensor: String,
+    },
+    Palette {
+        bits: u32,
+        rows_per_table: usize,
+        shape: Shape,
+        parts: BTreeMap<String, String>,
+    },
+    Affine {
+        bits: u32,
+        group: usize,
+        shape: Shape,
+        parts: BTreeMap<String, String>,
+    },
+    #[serde(rename = "f16")]
+    HalfFloat {
+        shape: Shape,
+        parts: BTreeMap<String, String>,
+    },
+}
