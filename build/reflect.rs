@@ -119,7 +119,10 @@ fn uniform_fields(name: &str, module: &Module, ty: Handle<Type>) -> Result<Vec<(
     for member in members {
         let field = member.name.clone().unwrap_or_default();
         if member.offset != end {
-            return Err(format!("{name}: {} bytes of padding before `{field}`; reorder the struct", member.offset - end));
+            return Err(format!(
+                "{name}: {} bytes of padding before `{field}`; reorder the struct",
+                member.offset - end
+            ));
         }
         let (rust, bytes) = rust_type(module, member.ty)
             .ok_or_else(|| format!("{name}: uniform field `{field}` must be a scalar, a vec4 or an array of vec4"))?;

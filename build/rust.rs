@@ -26,7 +26,10 @@ fn render(stem: &str, params: &[(String, String)], kernels: &[Kernel]) -> Result
     let mut out = String::new();
     writeln!(out, "/// `shaders/{stem}.wgsl`\npub mod {stem} {{")?;
     writeln!(out, "use super::{{Binding, Shader}};")?;
-    writeln!(out, "/// The uniform struct.\n#[repr(C)]\n#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]")?;
+    writeln!(
+        out,
+        "/// The uniform struct.\n#[repr(C)]\n#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]"
+    )?;
     writeln!(out, "pub struct Params {{")?;
     for (field, ty) in params {
         writeln!(out, "pub {field}: {ty},")?;

@@ -1,13 +1,24 @@
-//! Floor 4: the GPU backend.
-pub struct GpuDevice;
-impl GpuDevice {
-    pub async fn new() -> crate::Result<Self> {
-        Err(crate::Error::Device("no adapter".into()))
-    }
-    pub fn is_software(&self) -> bool {
-        true
-    }
-    pub fn name(&self) -> String {
-        String::new()
-    }
-}
+//! Floor 4: the GPU backend. One file per operator family, twin of `shaders/` and `cpu/`.
+//!
+//! A kernel's `emit` records dispatches for a node at plan time; `Program` executes them in one submission. An operator
+//! is added with a table in `families.rs`, a file here and a shader.
+
+pub mod activation;
+pub mod adapter;
+pub mod device;
+pub mod emit;
+pub mod families;
+pub mod host_step;
+pub mod program;
+pub mod readback;
+pub mod shader;
+pub mod storage;
+pub mod weights;
+
+pub use adapter::AdapterReport;
+pub use device::GpuDevice;
+pub use emit::{Emit, GpuKernel, Operand};
+pub use families::find;
+pub use program::Program;
+pub use storage::storage_bytes;
+pub use weights::WeightCache;

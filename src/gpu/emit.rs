@@ -1,0 +1,279 @@
+//! What a GPU kernel's `emit` sees: its node's types and operands, and the recorder of dispatches.
+
+use std::sync::Arc;
+
+use super::device::{GpuDevice, Pipeline};
+use super::shader::{Binding, Shader};
+use super::storage;
+use super::weights::WeightCache;
+use crate::graph::{Node, Place, Schedule, ValueId, Weight};
+use crate::tensor::{Tensor, TensorType};
+use crate::weights::Encoded;
+use crate::{Error, Result};
+
+/// Most workgroups along one dimension of a grid.
+pub const MAX_GROUPS: u32 = 65_535;
+
+/// One operator on the GPU.
+pub struct GpuKernel {
+    pub op: &'static str,
+    /// Records the node's dispatches. `Error::Unsupported` sends the node to the CPU.
+    pub emit: fn(&mut Emit) -> Result<()>,
+    /// Inputs that may arrive in a few-bit encoding. The planner decodes any other encoded input to f32 at load.
+    pub encoded_inputs: &'static [usize],
+}
+
+impl GpuKernel {
+    /// A kernel for dense inputs.
+    pub const fn new(op: &'static str, emit: fn(&mut Emit) -> Result<()>) -> Self {
+        GpuKernel { op, emit, encoded_inputs: &[] }
+    }
+}
+
+/// A buffer that a dispatch binds.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    pub(super) buffer: wgpu::Buffer,
+    writable: bool,
+}
+
+/// Buffers of the program being built.
+pub struct Buffers {
+    pub slots: Vec<wgpu::Buffer>,
+    /// Per graph input, made on first use.
+    pub inputs: Vec<Option<wgpu::Buffer>>,
+    /// Temporary buffers, reused by every node.
+    pub scratch: Vec<wgpu::Buffer>,
+}
+
+/// A dispatch before its bind group exists.
+pub struct Recorded {
+    pub pipeline: Arc<Pipeline>,
+    pub shader: &'static str,
+    /// `(binding number, buffer)` of the storage bindings.
+    pub storage: Vec<(u32, wgpu::Buffer)>,
+    pub uniform: Option<u32>,
+    pub params: Vec<u8>,
+    pub groups: [u32; 3],
+}
+
+pub struct Emit<'a> {
+    pub node: &'a Node,
+    schedule: &'a Schedule,
+    device: &'a GpuDevice,
+    weights: &'a WeightCache,
+    buffers: &'a mut Buffers,
+    scratch_used: usize,
+    recorded: Vec<Recorded>,
+}
+
+impl<'a> Emit<'a> {
+    pub(super) fn new(
+        node: &'a Node,
+        schedule: &'a Schedule,
+        device: &'a GpuDevice,
+        weights: &'a WeightCache,
+        buffers: &'a mut Buffers,
+    ) -> Self {
+        Emit { node, schedule, device, weights, buffers, scratch_used: 0, recorded: Vec::new() }
+    }
+
+    pub(super) fn into_recorded(self) -> Vec<Recorded> {
+        self.recorded
+    }
+
+    /// Sends the node to the CPU.
+    pub fn unsupported(&self, what: impl std::fmt::Display) -> Error {
+        Error::Unsupported(format!("{} on the GPU: {what}", self.node.op))
+    }
+
+    /// The adapter computes on the CPU: barriers and workgroup memory cost more than they save.
+    pub fn is_software(&self) -> bool {
+        self.device.is_software()
+    }
+
+    pub fn has(&self, i: usize) -> bool {
+        self.node.input(i).is_some()
+    }
+
+    pub fn input_type(&self, i: usize) -> Result<&'a TensorType> {
+        let id = self.node.input(i).ok_or_else(|| self.node.error(format!("input {i} is missing")))?;
+        self.schedule.ty(id).ok_or_else(|| self.node.error(format!("input {i} has no type")))
+    }
+
+    pub fn output_type(&self, i: usize) -> Result<&'a TensorType> {
+        let id = self.output_id(i)?;
+        self.schedule.ty(id).ok_or_else(|| self.node.error(format!("output {i} has no type")))
+    }
+
+    /// Input `i` as a buffer. An encoded weight has no single buffer: see `encoded`.
+    pub fn input(&mut self, i: usize) -> Result<Operand> {
+        let id = self.node.input(i).ok_or_else(|| self.node.error(format!("input {i} is missing")))?;
+        let buffer = match self.schedule.place(id) {
+            Place::Slot(slot) => self.buffers.slots.get(slot).cloned(),
+            Place::Input(n) => Some(self.graph_input(n)?),
+            Place::Weight(root) => match self.schedule.graph.weights.get(&root) {
+                Some(Weight::Dense(tensor)) => Some(self.weights.dense(self.device, tensor)?),
+                Some(Weight::Encoded(_)) => return Err(self.unsupported(format!("input {i} is encoded"))),
+                None => None,
+            },
+            Place::None => None,
+        };
+        let buffer = buffer.ok_or_else(|| self.node.error(format!("input {i} has no storage")))?;
+        Ok(Operand { buffer, writable: false })
+    }
+
+    /// Optional input `i`; `absent()` when it is left out.
+    pub fn opt_input(&mut self, i: usize) -> Result<Operand> {
+        if self.has(i) { self.input(i) } else { Ok(self.absent()) }
+    }
+
+    /// Stands for an operand that this dispatch does not read: 16 bytes of anything.
+    pub fn absent(&self) -> Operand {
+        Operand { buffer: self.device.absent.clone(), writable: false }
+    }
+
+    pub fn output(&mut self, i: usize) -> Result<Operand> {
+        match self.schedule.place(self.output_id(i)?) {
+            Place::Slot(slot) => {
+                let buffer = self.buffers.slots.get(slot).cloned();
+                let buffer = buffer.ok_or_else(|| self.node.error(format!("output {i} has no storage")))?;
+                Ok(Operand { buffer, writable: true })
+            }
+            _ => Err(self.node.error(format!("output {i} has no storage"))),
+        }
+    }
+
+    /// Whether the node has output `i`.
+    pub fn has_output(&self, i: usize) -> bool {
+        self.output_id(i).is_ok()
+    }
+
+    /// Input `i` if it is a weight.
+    pub fn weight(&self, i: usize) -> Option<&'a Weight> {
+        match self.schedule.place(self.node.input(i)?) {
+            Place::Weight(root) => self.schedule.graph.weights.get(&root),
+            _ => None,
+        }
+    }
+
+    /// Input `i` if it is a dense weight, under the shape the node sees: axes, sizes, pads, quantisation parameters.
+    pub fn value(&self, i: usize) -> Option<Tensor> {
+        let tensor = self.weight(i)?.dense()?;
+        tensor.reshaped(self.input_type(i).ok()?.shape.clone()).ok()
+    }
+
+    /// Input `i` if it is an encoded weight.
+    pub fn encoded(&self, i: usize) -> Option<&'a Encoded> {
+        match self.weight(i)? {
+            Weight::Encoded(encoded) => Some(encoded),
+            Weight::Dense(_) => None,
+        }
+    }
+
+    /// A stored part of an encoded weight (`codes`, `table`, …) as its host bytes; `absent()` if the weight lacks it.
+    pub fn part(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
+        match encoded.as_encoding().parts().into_iter().find(|(name, _)| *name == part) {
+            Some((_, tensor)) => Ok(Operand { buffer: self.weights.raw(self.device, tensor)?, writable: false }),
+            None => Ok(self.absent()),
+        }
+    }
+
+    /// A dense weight in another layout, made once per session. `layout` names the layout and all that it depends on
+    /// beside the tensor.
+    pub fn packed(
+        &mut self,
+        tensor: &Tensor,
+        layout: &'static str,
+        make: impl FnOnce(&Tensor) -> Result<Vec<u32>>,
+    ) -> Result<Operand> {
+        let bytes = || Ok(bytemuck::cast_slice(&make(tensor)?).to_vec());
+        Ok(Operand { buffer: self.weights.entry(self.device, tensor, layout, bytes)?, writable: false })
+    }
+
+    /// A read-only buffer with these words: strides, tables.
+    pub fn constant(&mut self, words: &[u32]) -> Result<Operand> {
+        Ok(Operand { buffer: self.device.upload("constant", words)?, writable: false })
+    }
+
+    /// A temporary buffer of this node; its content does not outlive the node.
+    pub fn scratch(&mut self, words: usize) -> Result<Operand> {
+        let k = self.scratch_used;
+        self.scratch_used += 1;
+        let bytes = words.saturating_mul(4);
+        match self.buffers.scratch.get_mut(k) {
+            Some(buffer) if buffer.size() >= bytes as u64 => {}
+            Some(buffer) => *buffer = self.device.storage("scratch", bytes)?,
+            None => self.buffers.scratch.push(self.device.storage("scratch", bytes)?),
+        }
+        let buffer = self.buffers.scratch.get(k).cloned().ok_or_else(|| self.node.error("no scratch memory"))?;
+        Ok(Operand { buffer, writable: true })
+    }
+
+    /// Records a dispatch. `operands` in the order of the shader's bindings, without the uniform. A grid with a zero
+    /// dimension is left out.
+    pub fn dispatch<P: bytemuck::Pod>(
+        &mut self,
+        shader: &Shader<P>,
+        overrides: &[(&'static str, f64)],
+        operands: &[Operand],
+        params: &P,
+        groups: [u32; 3],
+    ) -> Result<()> {
+        let numbers = || shader.bindings.iter().filter(|(_, kind)| *kind != Binding::Uniform);
+        if numbers().count() != operands.len() {
+            return Err(self.node.error(format!("shader {} got {} operands", shader.name, operands.len())));
+        }
+        if let Some((number, _)) =
+            numbers().zip(operands).find(|((_, kind), o)| *kind == Binding::ReadWrite && !o.writable).map(|(b, _)| b)
+        {
+            return Err(self.node.error(format!("shader {} writes binding {number}, an input", shader.name)));
+        }
+        if groups.contains(&0) {
+            return Ok(());
+        }
+        if groups.iter().any(|&g| g > MAX_GROUPS) {
+            return Err(self.unsupported(format!("a grid of {groups:?} workgroups")));
+        }
+        self.recorded.push(Recorded {
+            pipeline: self.device.pipeline(shader, overrides)?,
+            shader: shader.name,
+            storage: numbers().zip(operands).map(|(&(n, _), o)| (n, o.buffer.clone())).collect(),
+            uniform: shader.bindings.iter().find(|(_, kind)| *kind == Binding::Uniform).map(|&(n, _)| n),
+            params: bytemuck::bytes_of(params).to_vec(),
+            groups,
+        });
+        Ok(())
+    }
+
+    fn output_id(&self, i: usize) -> Result<ValueId> {
+        let id = self.node.outputs.get(i).copied().flatten();
+        id.ok_or_else(|| self.node.error(format!("output {i} is left out")))
+    }
+
+    fn graph_input(&mut self, n: usize) -> Result<wgpu::Buffer> {
+        let ty = self.schedule.graph.inputs.get(n).and_then(|&id| self.schedule.ty(id));
+        let ty = ty.ok_or_else(|| self.node.error(format!("graph input {n} has no type")))?;
+        let slot = self.buffers.inputs.get_mut(n).ok_or_else(|| self.node.error(format!("no graph input {n}")))?;
+        if let Some(buffer) = slot {
+            return Ok(buffer.clone());
+        }
+        Ok(slot.insert(self.device.storage("input", storage::storage_bytes(ty))?).clone())
+    }
+}
+
+/// A grid of `groups` workgroups that wraps from x into y. Kernels find their number with `shared/grid.wgsl` and must
+/// stop at their own bound, since the last row may be partly empty.
+pub fn grid(groups: usize) -> Result<[u32; 3]> {
+    let x = groups.min(MAX_GROUPS as usize);
+    let y = groups.div_ceil(x.max(1));
+    if y > MAX_GROUPS as usize {
+        return Err(Error::Unsupported(format!("{groups} workgroups in one dispatch")));
+    }
+    Ok([x as u32, y as u32, 1])
+}
+
+/// A size as the u32 that kernels count in.
+pub fn u32_of(n: usize) -> Result<u32> {
+    u32::try_from(n).map_err(|_| Error::Unsupported(format!("{n} elements exceed 32-bit indices")))
+}

@@ -1,0 +1,61 @@
+//! Weights in GPU memory, uploaded once per session and shared between its plans.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::device::{GpuDevice, lock};
+use super::storage;
+use crate::Result;
+use crate::tensor::Tensor;
+
+/// Buffers by the host bytes they were made from and the form they were brought into.
+#[derive(Default)]
+pub struct WeightCache {
+    entries: Mutex<HashMap<Key, Entry>>,
+}
+
+/// Address and length of the host bytes; layout.
+type Key = (usize, usize, &'static str);
+
+struct Entry {
+    buffer: wgpu::Buffer,
+    /// Keeps the address from being reused while the entry stands.
+    _source: Tensor,
+}
+
+impl WeightCache {
+    /// The tensor in the layout of `storage`.
+    pub(super) fn dense(&self, device: &GpuDevice, tensor: &Tensor) -> Result<wgpu::Buffer> {
+        self.entry(device, tensor, "dense", || Ok(storage::to_gpu(tensor)?.into_owned()))
+    }
+
+    /// The tensor's host bytes, padded to words.
+    pub(super) fn raw(&self, device: &GpuDevice, tensor: &Tensor) -> Result<wgpu::Buffer> {
+        self.entry(device, tensor, "raw", || Ok(tensor.bytes().to_vec()))
+    }
+
+    /// What `make` makes of the tensor, once per `layout`.
+    pub(super) fn entry(
+        &self,
+        device: &GpuDevice,
+        tensor: &Tensor,
+        layout: &'static str,
+        make: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<wgpu::Buffer> {
+        let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout);
+        if let Some(entry) = lock(&self.entries).get(&key) {
+            return Ok(entry.buffer.clone());
+        }
+        let mut bytes = make()?;
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let buffer = device.storage("weight", bytes.len())?;
+        device.queue.write_buffer(&buffer, 0, &bytes);
+        lock(&self.entries).insert(key, Entry { buffer: buffer.clone(), _source: tensor.clone() });
+        Ok(buffer)
+    }
+
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.entries).values().map(|e| e.buffer.size()).sum()
+    }
+}
