@@ -2,19 +2,29 @@
 //!
 //! A scalar reference defines each operator; SIMD versions serve people without a GPU.
 
+pub mod attention;
 pub mod axis;
 pub mod binary;
 pub mod call;
 pub mod cast;
 pub mod channel_norm;
+pub mod conv;
+pub mod decode;
 mod elementwise;
+pub mod gemm;
+pub mod integer;
 pub mod layer_norm;
+pub mod linear;
 pub mod loss;
 mod math;
 mod number;
+pub mod numeric;
+pub mod product;
 pub mod program;
 pub mod quantize;
 pub mod reduce;
+pub mod rotary;
+pub mod simd;
 pub mod threads;
 pub mod unary;
 mod walk;
@@ -34,6 +44,12 @@ const FAMILIES: &[&[Kernel]] = &[
     channel_norm::KERNELS,
     quantize::KERNELS,
     loss::KERNELS,
+    attention::KERNELS,
+    conv::KERNELS,
+    integer::KERNELS,
+    linear::KERNELS,
+    product::KERNELS,
+    rotary::KERNELS,
 ];
 
 /// The kernel of an operator, if it is implemented.

@@ -1,0 +1,227 @@
+//! Conv and its relatives. Most convolutions are products of the weight with patches of the image (`patches`);
+//! depthwise ones have their own loop; ConvTranspose is a few ordinary convolutions, one per remainder of the output
+//! position modulo the stride.
+
+mod deform;
+mod depthwise;
+mod patches;
+pub mod plain;
+mod transposed;
+
+use std::sync::Arc;
+
+use super::decode::{EncodedRows, decode_row};
+use super::gemm::{Bias, Divide, Epilogue, Operand, Pack, Panels, Product, Strided, with_scratch};
+use super::numeric::{self, for_ring};
+use super::product::{dense_weight, encoded};
+use super::{Call, Kernel, Prepare, Prepared, Threads};
+use crate::ops::conv::ConvShape;
+use crate::ops::epilogue::{Activation, Residual};
+use crate::tensor::DType;
+use crate::weights::Encoded;
+use crate::{Error, Result};
+use patches::{Patches, TapAxis};
+
+pub const KERNELS: &[Kernel] = &[
+    Kernel { op: "Conv", run: conv, prepare: Some(prepare_conv), encoded_inputs: &[1] },
+    Kernel {
+        op: "ConvTranspose",
+        run: transposed::conv_transpose,
+        prepare: Some(transposed::prepare),
+        encoded_inputs: &[],
+    },
+    Kernel::new("DeformConv", deform::deform_conv),
+];
+
+/// The weight of a convolution: `[out_channels, in_group · taps]`.
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    Dense(&'a [f32]),
+    Encoded(&'a Encoded),
+}
+
+/// One group per entry: its weight as the panels of A.
+struct PackedGroups(Vec<Panels>);
+
+fn is_depthwise(shape: &ConvShape) -> bool {
+    shape.in_channels == shape.groups && shape.out_channels <= 2 * shape.groups && shape.axes.len() <= 3
+}
+
+fn prepare_conv(p: &Prepare) -> Result<Option<Prepared>> {
+    let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
+    let dims = |i: usize| p.types.get(i).and_then(Option::as_ref).map_or(&[][..], |t| &t.shape);
+    let shape = ConvShape::conv(p.node, dims(0), dims(1))?;
+    if is_depthwise(&shape) || shape.axes.len() > 3 {
+        return Ok(None);
+    }
+    let (rows, depth) = group_size(&shape);
+    let pack = |g: usize| {
+        let weight = &weight[g * rows * depth..][..rows * depth];
+        Panels::new(p.threads, p.threads.level().tile_rows(), rows, depth, &Strided::rows(weight, depth))
+    };
+    Ok(Some(Arc::new(PackedGroups((0..shape.groups).map(pack).collect()))))
+}
+
+/// `(output channels, inputs under the kernel)` of one group.
+fn group_size(shape: &ConvShape) -> (usize, usize) {
+    (shape.out_channels / shape.groups, shape.in_channels / shape.groups * shape.taps())
+}
+
+fn conv(call: &mut Call) -> Result<()> {
+    let node = call.node;
+    let x = call.input(0)?;
+    let encoded = encoded(call, 1);
+    let dims = match encoded {
+        Some(weight) => weight.shape(),
+        None => call.input(1)?.shape,
+    };
+    let shape = ConvShape::conv(node, x.shape, dims)?;
+    if !matches!(x.dtype, DType::F32 | DType::F16 | DType::BF16) {
+        return plain_conv(call, &shape);
+    }
+    let dense = if encoded.is_some() { None } else { Some(numeric::to_f32(call.input(1)?)?) };
+    let weights = match (encoded, &dense) {
+        (Some(weight), _) => Weights::Encoded(weight),
+        (None, Some(dense)) => Weights::Dense(dense),
+        (None, None) => return Err(node.error("the weight is missing")),
+    };
+    let bias = call.opt_input(2)?.map(numeric::to_f32).transpose()?;
+    let residual = call.opt_input(3)?.map(numeric::to_f32).transpose()?;
+    let epilogue = Epilogue {
+        scale: 1.0,
+        bias: bias.as_deref().map_or(Bias::None, Bias::PerRow),
+        residual: residual.as_deref(),
+        order: Residual::of(node)?,
+        activation: Activation::of(node)?,
+    };
+    let x = numeric::to_f32(x)?;
+    let Some(axes) = shape.axes3() else {
+        return Err(Error::Unsupported(format!("convolution over {} axes", shape.axes.len())));
+    };
+    let (threads, prepared) = (call.threads, call.prepared);
+    let [out, ..] = &mut *call.outputs else { return Ok(()) };
+    numeric::fill_f32(out, |y| {
+        if is_depthwise(&shape) {
+            let frame = depthwise::Frame::new(axes);
+            run_depthwise(threads, &shape, &frame, &x, weights, &epilogue, y);
+        } else {
+            let packed = prepared.and_then(|p| p.downcast_ref::<PackedGroups>());
+            let axes = axes.each_ref().map(TapAxis::of);
+            run_groups(threads, &shape, &axes, &x, weights, packed, &epilogue, y);
+        }
+    })
+}
+
+#[allow(clippy::too_many_arguments)]
+fn run_groups(
+    threads: &Threads,
+    shape: &ConvShape,
+    axes: &[TapAxis; 3],
+    x: &[f32],
+    weights: Weights,
+    packed: Option<&PackedGroups>,
+    epilogue: &Epilogue,
+    y: &mut [f32],
+) {
+    let (m, k) = group_size(shape);
+    let n = shape.out_pixels();
+    let image_len = shape.in_channels / shape.groups * shape.in_pixels();
+    if m * n == 0 {
+        return;
+    }
+    let pointwise = axes.iter().all(|a| a.stride == 1 && a.offsets == [0] && a.input == a.output);
+    let one = |threads: &Threads, i: usize, y: &mut [f32]| {
+        let group = i % shape.groups;
+        let image = &x[i * image_len..][..image_len];
+        let (columns, patches) = (Strided::columns(image, n), Patches { image, axes });
+        let b: &dyn Pack = if pointwise { &columns } else { &patches };
+        let (dense_rows, encoded_rows);
+        let a = match (packed.and_then(|p| p.0.get(group)), weights) {
+            (Some(panels), _) => Operand::Panels(panels),
+            (None, Weights::Dense(weight)) => {
+                dense_rows = Strided::rows(&weight[group * m * k..][..m * k], k);
+                Operand::Source(&dense_rows)
+            }
+            (None, Weights::Encoded(weight)) => {
+                encoded_rows = EncodedRows { weight, first: group * m };
+                Operand::Source(&encoded_rows)
+            }
+        };
+        let enough = 2 * threads.count() * threads.level().tile_cols();
+        let by_rows = if matches!(a, Operand::Panels(_)) { n < enough } else { m > n };
+        let divide = if by_rows { Divide::Rows } else { Divide::Columns };
+        let epilogue = of_plane(epilogue, i % shape.groups * m, m, i * m * n, m * n);
+        Product { m, n, k, a, b: Operand::Source(b), epilogue }.run(threads, divide, y);
+    };
+    if shape.batch * shape.groups >= 2 * threads.count() {
+        let single = Threads::single().with_level(threads.level()).unwrap_or_else(Threads::single);
+        threads.for_chunks(y, m * n, |i, y| one(&single, i, y));
+    } else {
+        y.chunks_exact_mut(m * n).enumerate().for_each(|(i, y)| one(threads, i, y));
+    }
+}
+
+/// The epilogue of output channels `channel .. channel + channels`, whose outputs start at `start`.
+fn of_plane<'a>(epilogue: &Epilogue<'a>, channel: usize, channels: usize, start: usize, len: usize) -> Epilogue<'a> {
+    let bias = match epilogue.bias {
+        Bias::PerRow(bias) => Bias::PerRow(&bias[channel..][..channels]),
+        other => other,
+    };
+    Epilogue { bias, residual: epilogue.residual.map(|r| &r[start..][..len]), ..*epilogue }
+}
+
+fn run_depthwise(
+    threads: &Threads,
+    shape: &ConvShape,
+    frame: &depthwise::Frame,
+    x: &[f32],
+    weights: Weights,
+    epilogue: &Epilogue,
+    y: &mut [f32],
+) {
+    let (n, taps, in_pixels) = (shape.out_pixels(), shape.taps(), shape.in_pixels());
+    let multiplier = shape.out_channels / shape.groups;
+    let level = threads.level();
+    if n == 0 || multiplier == 0 {
+        return;
+    }
+    // Small planes share a task, so that starting it does not cost more than its work.
+    let planes = (shape.batch * shape.out_channels).div_ceil(8 * threads.count()).max(1);
+    threads.for_chunks(y, planes * n, |task, y| {
+        with_scratch(frame.len() + frame.out_len() + taps, |scratch| {
+            let (image, rest) = scratch.split_at_mut(frame.len());
+            let (sums, row) = rest.split_at_mut(frame.out_len());
+            image.fill(0.0);
+            for (i, y) in y.chunks_exact_mut(n).enumerate() {
+                let plane = task * planes + i;
+                let (batch, channel) = (plane / shape.out_channels, plane % shape.out_channels);
+                let source = batch * shape.in_channels + channel / multiplier;
+                frame.fill(&x[source * in_pixels..][..in_pixels], image);
+                let weight = match weights {
+                    Weights::Dense(weight) => &weight[channel * taps..][..taps],
+                    Weights::Encoded(weight) => {
+                        decode_row(level, weight, channel, 0, row);
+                        &*row
+                    }
+                };
+                let epilogue = of_plane(epilogue, channel, 1, plane * n, n);
+                frame.convolve(level, weight, image, sums, y, &epilogue, 0);
+            }
+        });
+    });
+}
+
+/// f64 and integer convolution, with bias but nothing fused.
+fn plain_conv(call: &mut Call, shape: &ConvShape) -> Result<()> {
+    for_ring!(call.input(0)?.dtype, T => {
+        let (x, w, bias) = (call.slice::<T>(0)?, call.slice::<T>(1)?, call.opt_slice::<T>(2)?);
+        let y = call.output::<T>(0)?;
+        plain::convolve(shape, x, w, y);
+        if let Some(bias) = bias {
+            for (plane, y) in y.chunks_exact_mut(shape.out_pixels().max(1)).enumerate() {
+                y.iter_mut().for_each(|v| *v += bias[plane % shape.out_channels]);
+            }
+        }
+        Ok(())
+    })
+}

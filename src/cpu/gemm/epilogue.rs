@@ -1,0 +1,121 @@
+//! What happens to a tile of sums on its way into the output: scale, bias, residual and activation.
+
+use crate::cpu::simd::math;
+use crate::cpu::simd::multiversion;
+use crate::ops::epilogue::{Activation, Residual};
+
+/// A vector added to every column, or to every row, of the product.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Bias<'a> {
+    #[default]
+    None,
+    /// One value per row: a convolution's output channel.
+    PerRow(&'a [f32]),
+    /// One value per column: a linear layer's output feature.
+    PerColumn(&'a [f32]),
+}
+
+/// `activation(scale · product + bias + residual)`, or the residual after the activation.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
+    pub scale: f32,
+    pub bias: Bias<'a>,
+    /// Laid out like the output.
+    pub residual: Option<&'a [f32]>,
+    pub order: Residual,
+    pub activation: Activation,
+}
+
+impl Default for Epilogue<'_> {
+    fn default() -> Self {
+        Epilogue { scale: 1.0, bias: Bias::None, residual: None, order: Residual::Before, activation: Activation::None }
+    }
+}
+
+/// Where a tile lies in the output: `rows × cols` from (`row`, `col`), the output being `width` columns wide.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub row: usize,
+    pub col: usize,
+    pub cols: usize,
+    pub width: usize,
+}
+
+multiversion! {
+    /// Stores the sums of a tile with `stride` columns. `out`: its rows, from its first column on. `add`: the output
+    /// holds the sums of earlier depths. `last`: the epilogue, when all depths are in.
+    pub fn store = store_body(
+        sums: &[f32], stride: usize, out: &mut [&mut [f32]], skip: usize, place: Place, add: bool,
+        last: Option<&Epilogue>,
+    )
+}
+
+#[inline(always)]
+fn store_body<const FMA: bool>(
+    sums: &[f32],
+    stride: usize,
+    out: &mut [&mut [f32]],
+    skip: usize,
+    place: Place,
+    add: bool,
+    last: Option<&Epilogue>,
+) {
+    for (i, (out, sums)) in out.iter_mut().zip(sums.chunks_exact(stride)).enumerate() {
+        let (out, sums) = (&mut out[skip..][..place.cols], &sums[..place.cols]);
+        if add {
+            out.iter_mut().zip(sums).for_each(|(o, s)| *o += s);
+        } else {
+            out.copy_from_slice(sums);
+        }
+        if let Some(epilogue) = last {
+            finish_row::<FMA>(out, place.row + i, place.col, place.width, epilogue);
+        }
+    }
+}
+
+/// Applies the epilogue to `out`, the part of row `row` from column `col` on.
+#[inline(always)]
+pub fn finish_row<const FMA: bool>(out: &mut [f32], row: usize, col: usize, width: usize, epilogue: &Epilogue) {
+    if epilogue.scale != 1.0 {
+        out.iter_mut().for_each(|v| *v *= epilogue.scale);
+    }
+    match epilogue.bias {
+        Bias::None => {}
+        Bias::PerRow(bias) => {
+            let bias = bias[row];
+            out.iter_mut().for_each(|v| *v += bias);
+        }
+        Bias::PerColumn(bias) => out.iter_mut().zip(&bias[col..]).for_each(|(v, b)| *v += b),
+    }
+    let residual = epilogue.residual.map(|r| &r[row * width + col..][..out.len()]);
+    if let (Some(residual), Residual::Before) = (residual, epilogue.order) {
+        out.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
+    }
+    activate::<FMA>(out, epilogue.activation);
+    if let (Some(residual), Residual::After) = (residual, epilogue.order) {
+        out.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
+    }
+}
+
+/// Applies `activation` in place.
+#[inline(always)]
+pub fn activate<const FMA: bool>(out: &mut [f32], activation: Activation) {
+    match activation {
+        Activation::None => {}
+        Activation::Relu => out.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
+        Activation::Clip { min, max } => out.iter_mut().for_each(|v| {
+            let low = if *v < min { min } else { *v };
+            *v = if low > max { max } else { low };
+        }),
+        Activation::Sigmoid => out.iter_mut().for_each(|v| *v = math::sigmoid::<FMA>(*v)),
+        Activation::Silu => out.iter_mut().for_each(|v| *v *= math::sigmoid::<FMA>(*v)),
+        Activation::HardSigmoid { alpha, beta } => {
+            out.iter_mut().for_each(|v| *v = (alpha * *v + beta).clamp(0.0, 1.0));
+        }
+        Activation::HardSwish { alpha, beta } => {
+            out.iter_mut().for_each(|v| *v *= (alpha * *v + beta).clamp(0.0, 1.0));
+        }
+        Activation::Gelu => out.iter_mut().for_each(|v| *v = math::gelu::<FMA>(*v)),
+        Activation::Tanh => out.iter_mut().for_each(|v| *v = math::tanh::<FMA>(*v)),
+    }
+}

@@ -1,0 +1,188 @@
+//! The packed matrix product that linear layers, convolutions and attention share (the blocking of Goto & van de Geijn
+//! 2008 and of BLIS): panels of A and B in cache, a tile of sums in registers, the epilogue fused into the store.
+//!
+//! Few-bit weights are decoded where B is packed, one panel at a time: no float copy of a weight ever exists.
+
+pub mod epilogue;
+pub mod panels;
+mod transpose;
+
+pub use epilogue::{Bias, Epilogue};
+pub use panels::{Pack, PanelSpan, Panels, Strided, with_scratch};
+pub use transpose::transpose;
+
+use super::Threads;
+use super::simd::{Level, tile};
+
+/// Longest depth of a panel: 512 steps of a B panel of 32 lanes are 64 KiB, those of an A panel of 12 are 24 KiB.
+const MAX_DEPTH: usize = 512;
+/// Rows of A that are packed together: with `MAX_DEPTH`, half of a 1 MiB second-level cache.
+const MAX_PACKED_ROWS: usize = 240;
+
+/// One side of a product, `[lanes, depth]`.
+#[derive(Clone, Copy)]
+pub enum Operand<'a> {
+    Panels(&'a Panels),
+    Source(&'a dyn Pack),
+}
+
+/// Which side of the output the threads divide. The other side is packed once per thread, so divide the one that costs
+/// more to pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Divide {
+    Rows,
+    Columns,
+}
+
+/// `C[m, n] = epilogue(A[m, k] · B[k, n])`. A's lanes are its rows, B's lanes its columns.
+pub struct Product<'a> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Operand<'a>,
+    pub b: Operand<'a>,
+    pub epilogue: Epilogue<'a>,
+}
+
+/// A rectangle of the output: its rows, each from column `col` on.
+struct Block<'c> {
+    rows: Vec<&'c mut [f32]>,
+    row: usize,
+    col: usize,
+}
+
+impl Product<'_> {
+    /// Computes the product into `c`, `[m, n]` row-major; its content before does not matter.
+    pub fn run(&self, threads: &Threads, divide: Divide, c: &mut [f32]) {
+        if self.m == 0 || self.n == 0 {
+            return;
+        }
+        let level = threads.level();
+        let blocks = match divide {
+            Divide::Rows => {
+                let height = part(self.m, level.tile_rows(), threads.count());
+                let blocks = c.chunks_mut(height * self.n).enumerate();
+                blocks
+                    .map(|(i, c)| Block { rows: c.chunks_mut(self.n).collect(), row: i * height, col: 0 })
+                    .collect::<Vec<_>>()
+            }
+            Divide::Columns => {
+                let width = part(self.n, level.tile_cols(), threads.count());
+                let block = |i| Block { rows: Vec::with_capacity(self.m), row: 0, col: i * width };
+                let mut blocks: Vec<Block> = (0..self.n.div_ceil(width)).map(block).collect();
+                for row in c.chunks_mut(self.n) {
+                    for (block, row) in blocks.iter_mut().zip(row.chunks_mut(width)) {
+                        block.rows.push(row);
+                    }
+                }
+                blocks
+            }
+        };
+        threads.for_each(blocks, |mut block| self.block(level, &mut block));
+    }
+
+    /// Computes the product on this thread into `rows`, `m` slices of `n` elements anywhere in memory.
+    pub fn run_rows(&self, level: Level, rows: Vec<&mut [f32]>) {
+        if self.n > 0 {
+            self.block(level, &mut Block { rows, row: 0, col: 0 });
+        }
+    }
+
+    fn block(&self, level: Level, block: &mut Block) {
+        let (mr, nr) = (level.tile_rows(), level.tile_cols());
+        let (rows, cols) = (block.rows.len(), block.rows.first().map_or(0, |r| r.len()));
+        let depth_blocks = self.k.div_ceil(MAX_DEPTH).max(1);
+        let depth = self.k.div_ceil(depth_blocks);
+        let height = match self.a {
+            Operand::Panels(_) => rows,
+            Operand::Source(_) => rows.min(MAX_PACKED_ROWS / mr * mr),
+        };
+        let a_len = if matches!(self.a, Operand::Source(_)) { height.next_multiple_of(mr) * depth } else { 0 };
+        let b_len = if matches!(self.b, Operand::Source(_)) { nr * depth } else { 0 };
+        with_scratch(a_len + b_len, |scratch| {
+            let (a_scratch, b_scratch) = scratch.split_at_mut(a_len);
+            for top in (0..rows).step_by(height) {
+                let height = height.min(rows - top);
+                for d in 0..depth_blocks {
+                    let start = d * depth;
+                    let step = Step {
+                        level,
+                        top,
+                        height,
+                        start,
+                        depth: depth.min(self.k - start),
+                        add: d > 0,
+                        last: d + 1 == depth_blocks,
+                    };
+                    self.pack_a(&step, block.row + top, a_scratch);
+                    for left in (0..cols).step_by(nr) {
+                        self.column(&step, block, left, nr.min(cols - left), a_scratch, b_scratch);
+                    }
+                }
+            }
+        });
+    }
+
+    fn pack_a(&self, step: &Step, row: usize, scratch: &mut [f32]) {
+        let Operand::Source(source) = self.a else { return };
+        let (width, depth) = (step.level.tile_rows(), step.depth);
+        for i in (0..step.height).step_by(width) {
+            let lanes = width.min(step.height - i);
+            let span = PanelSpan { width, first: row + i, lanes, start: step.start, depth };
+            source.pack(step.level, span, &mut scratch[i * depth..][..width * depth]);
+        }
+    }
+
+    /// All tiles of one panel of B.
+    fn column(
+        &self,
+        step: &Step,
+        block: &mut Block,
+        left: usize,
+        cols: usize,
+        a_scratch: &[f32],
+        b_scratch: &mut [f32],
+    ) {
+        let &Step { level, top, height, start, depth, .. } = step;
+        let (mr, nr) = (level.tile_rows(), level.tile_cols());
+        let col = block.col + left;
+        let b = match self.b {
+            Operand::Panels(panels) => panels.panel(col, start, depth),
+            Operand::Source(source) => {
+                let panel = &mut b_scratch[..nr * depth];
+                source.pack(level, PanelSpan { width: nr, first: col, lanes: cols, start, depth }, panel);
+                &*panel
+            }
+        };
+        let mut sums = [0f32; tile::MAX_ROWS * tile::MAX_COLS];
+        for i in (0..height).step_by(mr) {
+            let rows = mr.min(height - i);
+            let row = block.row + top + i;
+            let a = match self.a {
+                Operand::Panels(panels) => panels.panel(row, start, depth),
+                Operand::Source(_) => &a_scratch[i * depth..][..mr * depth],
+            };
+            tile::multiply(level, depth, rows, cols, a, b, &mut sums);
+            let place = epilogue::Place { row, col, cols, width: self.n };
+            let last = step.last.then_some(&self.epilogue);
+            epilogue::store(level, &sums, nr, &mut block.rows[top + i..][..rows], left, place, step.add, last);
+        }
+    }
+}
+
+/// One pass over a stretch of the depth, for some rows of a block.
+struct Step {
+    level: Level,
+    top: usize,
+    height: usize,
+    start: usize,
+    depth: usize,
+    add: bool,
+    last: bool,
+}
+
+/// Size of the parts into which `size` is cut: multiples of `unit`, two per thread so that a late thread evens out.
+fn part(size: usize, unit: usize, threads: usize) -> usize {
+    let parts = if threads == 1 { 1 } else { 2 * threads };
+    size.div_ceil(parts).next_multiple_of(unit)
+}

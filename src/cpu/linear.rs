@@ -1,0 +1,70 @@
+//! `fewbit.Linear`: `activation(x · Wᵀ + bias + residual)` with a dense or few-bit weight. GPU twin:
+//! `shaders/linear.wgsl`.
+
+use super::decode::EncodedRows;
+use super::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};
+use super::product::{dense_weight, encoded, operand, pack_b};
+use super::{Call, Kernel, Prepare, Prepared, numeric};
+use crate::Result;
+use crate::ops::epilogue::{Activation, Residual};
+use crate::ops::product::linear_sizes;
+
+pub const KERNELS: &[Kernel] =
+    &[Kernel { op: "fewbit.Linear", run: linear, prepare: Some(prepare), encoded_inputs: &[1] }];
+
+fn prepare(p: &Prepare) -> Result<Option<Prepared>> {
+    let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
+    let shape = |i: usize| p.types.get(i).and_then(Option::as_ref).map_or(&[][..], |t| &t.shape);
+    let (k, n) = linear_sizes(p.node, shape(0), shape(1))?;
+    Ok(pack_b(p.threads, n, k, &columns(weight, p.node.attrs.flag("transposed"), k, n)))
+}
+
+fn columns(weight: &[f32], transposed: bool, k: usize, n: usize) -> Strided<'_> {
+    if transposed { Strided::rows(weight, k) } else { Strided::columns(weight, n) }
+}
+
+fn linear(call: &mut Call) -> Result<()> {
+    let node = call.node;
+    let x = call.input(0)?;
+    let encoded = encoded(call, 1);
+    let weight_shape = match encoded {
+        Some(weight) => weight.shape(),
+        None => call.input(1)?.shape,
+    };
+    let (k, n) = linear_sizes(node, x.shape, weight_shape)?;
+    let m = x.shape[..x.shape.len() - 1].iter().product();
+    if encoded.is_some() && !node.attrs.flag("transposed") {
+        return Err(node.error("a few-bit weight must be stored [outputs, inputs] (`transposed` = 1)"));
+    }
+
+    let dense = if encoded.is_some() { None } else { Some(numeric::to_f32(call.input(1)?)?) };
+    let bias = call.opt_input(2)?.map(numeric::to_f32).transpose()?;
+    let residual = call.opt_input(3)?.map(numeric::to_f32).transpose()?;
+    let epilogue = Epilogue {
+        scale: 1.0,
+        bias: bias.as_deref().map_or(Bias::None, Bias::PerColumn),
+        residual: residual.as_deref(),
+        order: Residual::of(node)?,
+        activation: Activation::of(node)?,
+    };
+    let x = numeric::to_f32(x)?;
+    let rows = Strided::rows(&x, k);
+    let (threads, prepared) = (call.threads, call.prepared);
+    let [out, ..] = &mut *call.outputs else { return Ok(()) };
+    match (encoded, &dense) {
+        (Some(weight), _) => {
+            let columns = EncodedRows { weight, first: 0 };
+            let product = Product { m, n, k, a: Operand::Source(&rows), b: Operand::Source(&columns), epilogue };
+            // Decoding costs more than packing x, so each thread decodes its own outputs.
+            numeric::fill_f32(out, |out| product.run(threads, Divide::Columns, out))
+        }
+        (None, Some(weight)) => {
+            let columns = columns(weight, node.attrs.flag("transposed"), k, n);
+            let b = operand(prepared, &columns);
+            let divide = if m >= 4 * threads.level().tile_rows() { Divide::Rows } else { Divide::Columns };
+            let product = Product { m, n, k, a: Operand::Source(&rows), b, epilogue };
+            numeric::fill_f32(out, |out| product.run(threads, divide, out))
+        }
+        (None, None) => Err(node.error("the weight is missing")),
+    }
+}
