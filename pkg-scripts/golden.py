@@ -204,7 +204,7 @@ def minilm(golden: Golden) -> None:
         "batch_3_length_33": batch([(TEXTS[1], 33), (TEXTS[2], 9), (TEXTS[3], 20)], 33),
         "batch_2_length_128": batch([(TEXTS[3] + TEXTS[4], 128), (TEXTS[4] + TEXTS[3], 128)], 128, second_from=70),
     }
-    for model in ("minilm", "minilm_int8"):
+    for model in ("minilm", "minilm_int8", "minilm_dynamic"):
         for case, inputs in cases.items():
             golden.run(model, case, inputs)
 
