@@ -59,6 +59,26 @@ impl Device {
         }
     }
 
+    /// The GPU is gone: driver reset, unplugged, or destroyed.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Device::Cpu(_) => false,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => gpu.is_lost(),
+        }
+    }
+
+    /// The same kind of device, opened anew.
+    pub async fn reopen(&self) -> Result<Self> {
+        match self {
+            Device::Cpu(threads) => Ok(Device::Cpu(threads.clone())),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_, threads) => {
+                Ok(Device::Gpu(std::sync::Arc::new(GpuDevice::new().await?), threads.clone()))
+            }
+        }
+    }
+
     /// What the JSON's `device` says: `cpu`, or `gpu: NAME`.
     pub fn describe(&self) -> String {
         match self {

@@ -1,0 +1,132 @@
+//! A specialised graph built for one device.
+
+use std::sync::Arc;
+
+use super::Device;
+use super::specialize;
+use crate::cpu::{self, Threads};
+use crate::graph::{self, Schedule, TypedGraph, Weight};
+#[cfg(feature = "gpu")]
+use crate::gpu::{self, GpuDevice, WeightCache};
+use crate::tensor::{Tensor, TensorType};
+use crate::{Error, Result};
+
+pub struct Plan {
+    program: Program,
+    decoded: Vec<String>,
+}
+
+enum Program {
+    Cpu(cpu::Program),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<gpu::Program>),
+}
+
+/// What a session's plans share: the weights in GPU memory.
+#[derive(Default)]
+pub struct Shared {
+    #[cfg(feature = "gpu")]
+    weights: WeightCache,
+}
+
+/// What a plan costs and where it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Sum of the arena's slots: peak activation memory.
+    pub arena_bytes: usize,
+    /// Bytes of the weights as the plan holds them.
+    pub weight_bytes: usize,
+    /// The executed nodes in order.
+    pub nodes: Vec<NodeReport>,
+    /// Few-bit weights decoded to f32 because their operator has no few-bit kernel.
+    pub decoded: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NodeReport {
+    pub op: String,
+    pub name: String,
+    /// Duration in the last run; 0 where the backend does not measure single nodes.
+    pub ms: f64,
+    /// `cpu`, `gpu`, or why the node of a GPU session runs on the CPU.
+    pub place: String,
+}
+
+impl Plan {
+    /// Fuses, decodes what has no few-bit kernel, lays out memory and builds the backend's program.
+    pub fn build(mut typed: TypedGraph, device: &Device, shared: &Shared, limit: usize) -> Result<Self> {
+        graph::fuse::fuse(&mut typed);
+        typed.prune();
+        let on_cpu = |op: &str, i: usize| cpu::find(op).is_some_and(|k| k.encoded_inputs.contains(&i));
+        match device {
+            Device::Cpu(threads) => {
+                let decoded = specialize::densify(&mut typed, on_cpu)?;
+                let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
+                Ok(Plan { program: cpu_program(schedule, threads)?, decoded })
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, threads) => {
+                let decoded = specialize::densify(&mut typed, |op, i| {
+                    on_cpu(op, i) && gpu::find(op).is_none_or(|k| k.encoded_inputs.contains(&i))
+                })?;
+                let schedule = bounded(graph::plan::schedule(typed, gpu::storage_bytes), limit)?;
+                Ok(Plan { program: gpu_program(schedule, gpu, shared, threads)?, decoded })
+            }
+        }
+    }
+
+    /// `inputs` in the order of the graph's inputs, of the plan's types.
+    pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        match &mut self.program {
+            Program::Cpu(program) => program.run(inputs),
+            #[cfg(feature = "gpu")]
+            Program::Gpu(program) => program.run(inputs).await,
+        }
+    }
+
+    pub fn report(&self) -> Report {
+        let (schedule, places): (&Schedule, Vec<(f64, String)>) = match &self.program {
+            Program::Cpu(program) => (program.schedule(), program.times().into_iter().map(|ms| (ms, "cpu".into())).collect()),
+            #[cfg(feature = "gpu")]
+            Program::Gpu(program) => {
+                let place = |p| match p {
+                    gpu::program::Placement::Gpu(_) => (0.0, "gpu".into()),
+                    gpu::program::Placement::Host(why) => (0.0, why),
+                };
+                (program.schedule(), program.placement().into_iter().map(place).collect())
+            }
+        };
+        let nodes = schedule.graph.nodes.iter().zip(places);
+        Report {
+            arena_bytes: schedule.slots.iter().sum(),
+            weight_bytes: schedule.graph.weights.values().map(Weight::bytes).sum(),
+            nodes: nodes
+                .map(|(n, (ms, place))| NodeReport { op: n.op.clone(), name: n.name.clone(), ms, place })
+                .collect(),
+            decoded: self.decoded.clone(),
+        }
+    }
+}
+
+fn cpu_program(schedule: Schedule, threads: &Threads) -> Result<Program> {
+    Ok(Program::Cpu(cpu::Program::build(Arc::new(schedule), threads)?))
+}
+
+#[cfg(feature = "gpu")]
+fn gpu_program(schedule: Schedule, gpu: &Arc<GpuDevice>, shared: &Shared, threads: &Threads) -> Result<Program> {
+    let program = gpu::Program::build(gpu.clone(), Arc::new(schedule), &shared.weights, threads)?;
+    Ok(Program::Gpu(Box::new(program)))
+}
+
+/// Refuses a plan whose arena exceeds the memory limit.
+fn bounded(schedule: Schedule, limit: usize) -> Result<Schedule> {
+    let bytes = schedule.slots.iter().fold(0usize, |sum, &b| sum.saturating_add(b));
+    if bytes > limit {
+        return Err(Error::OutOfMemory(format!(
+            "the activations need {} MiB, the limit is {} MiB; use smaller inputs",
+            bytes >> 20,
+            limit >> 20
+        )));
+    }
+    Ok(schedule)
+}
