@@ -73,9 +73,7 @@ impl Device {
         match self {
             Device::Cpu(threads) => Ok(Device::Cpu(threads.clone())),
             #[cfg(feature = "gpu")]
-            Device::Gpu(_, threads) => {
-                Ok(Device::Gpu(std::sync::Arc::new(GpuDevice::new().await?), threads.clone()))
-            }
+            Device::Gpu(_, threads) => Ok(Device::Gpu(std::sync::Arc::new(GpuDevice::new().await?), threads.clone())),
         }
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Device;
 use super::specialize;
 use crate::cpu::{self, Threads};
-use crate::graph::{self, Schedule, TypedGraph, Weight};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, GpuDevice, WeightCache};
+use crate::graph::{self, Schedule, TypedGraph, Weight};
 use crate::tensor::{Tensor, TensorType};
 use crate::{Error, Result};
 
@@ -86,7 +86,9 @@ impl Plan {
 
     pub fn report(&self) -> Report {
         let (schedule, places): (&Schedule, Vec<(f64, String)>) = match &self.program {
-            Program::Cpu(program) => (program.schedule(), program.times().into_iter().map(|ms| (ms, "cpu".into())).collect()),
+            Program::Cpu(program) => {
+                (program.schedule(), program.times().into_iter().map(|ms| (ms, "cpu".into())).collect())
+            }
             #[cfg(feature = "gpu")]
             Program::Gpu(program) => {
                 let place = |p| match p {
