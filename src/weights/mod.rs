@@ -4,32 +4,21 @@
 //! `cols`; each row starts at a 32-bit boundary, so a kernel reads whole words and a file streams straight to the GPU.
 
 pub mod affine;
+mod encoding;
 pub mod half_float;
 pub mod palette;
 
 use std::fmt;
 
 pub use affine::Affine;
+pub use encoding::Encoding;
 pub use half_float::HalfFloat;
 pub use palette::Palette;
 
-use crate::tensor::{Shape, Tensor};
-use crate::{Error, Result};
+use encoding::{matrix, row_stride};
 
-/// What every encoding can do. `decode` is the definition that all kernels are tested against.
-pub trait Encoding: Send + Sync {
-    /// Logical shape.
-    fn shape(&self) -> &[usize];
-
-    /// The contract's name with its parameters, e.g. `affine:4:group=32`.
-    fn name(&self) -> String;
-
-    /// Writes elements `col .. col + out.len()` of `row` as f32. The caller keeps within `rows` and `cols`.
-    fn decode(&self, row: usize, col: usize, out: &mut [f32]);
-
-    /// The tensors that make up the stored form, by part name (`codes`, `table`, `scales`, …).
-    fn parts(&self) -> Vec<(&'static str, &Tensor)>;
-}
+use crate::Result;
+use crate::tensor::Tensor;
 
 /// A weight in one of the encodings.
 #[derive(Clone)]
@@ -86,22 +75,4 @@ impl fmt::Debug for Encoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.as_encoding().name(), self.shape())
     }
-}
-
-/// `(rows, cols)` of a logical shape; an encoding needs at least one dimension.
-pub(crate) fn matrix(shape: &Shape) -> Result<(usize, usize)> {
-    // Room for the padding of rows and the bits of a code.
-    let fits = crate::tensor::element_count(shape)?.checked_mul(64).is_some();
-    match shape.split_first() {
-        Some((&rows, rest)) => match crate::tensor::element_count(rest)?.checked_mul(64) {
-            Some(_) if fits => Ok((rows, rest.iter().product())),
-            _ => Err(Error::OutOfMemory(format!("a weight of shape {shape:?} cannot be addressed"))),
-        },
-        None => Err(Error::Usage("a scalar cannot be stored in a few-bit encoding".into())),
-    }
-}
-
-/// Bytes of one row of `cols` codes, rounded up to a 32-bit word.
-pub(crate) fn row_stride(cols: usize, bits: u32) -> usize {
-    (cols * bits as usize).div_ceil(32) * 4
 }

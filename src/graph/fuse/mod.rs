@@ -7,16 +7,17 @@ mod activation;
 mod affine;
 mod attention;
 mod attention_heads;
+mod edit;
 mod elementwise;
 mod layer_norm;
 mod linear;
 mod matcher;
 mod residual;
 
+use edit::Edit;
 use matcher::Matcher;
 
-use super::{Attrs, Node, TypedGraph, ValueId};
-use crate::tensor::{Tensor, TensorType};
+use super::{Node, TypedGraph};
 
 /// The node that replaces the one at `index`, if the pattern ends there. May add constants to the graph.
 type Pass = fn(&Matcher, index: usize, &mut Edit) -> Option<Node>;
@@ -38,47 +39,6 @@ const PASSES: &[Pass] = &[
     residual::residual,
 ];
 
-/// What a pass adds to the graph beside the node it returns.
-#[derive(Default)]
-pub struct Edit {
-    /// Id that the next added value gets.
-    next: usize,
-    constants: Vec<(String, Tensor)>,
-    nodes: Vec<(Node, TensorType)>,
-}
-
-impl Edit {
-    /// A constant. All constants of a rewrite come before its first node.
-    fn constant(&mut self, name: String, tensor: Tensor) -> ValueId {
-        self.constants.push((name, tensor));
-        self.fresh()
-    }
-
-    /// A node before the rewritten one.
-    fn node(&mut self, name: String, op: &str, input: ValueId, attrs: Attrs, ty: TensorType) -> ValueId {
-        let id = self.fresh();
-        self.nodes.push((Node { name, op: op.into(), inputs: vec![Some(input)], outputs: vec![Some(id)], attrs }, ty));
-        id
-    }
-
-    fn fresh(&mut self) -> ValueId {
-        self.next += 1;
-        ValueId(self.next as u32 - 1)
-    }
-
-    fn apply(self, typed: &mut TypedGraph, at: usize, node: Node) {
-        for (name, tensor) in self.constants {
-            typed.add_constant(name, tensor);
-        }
-        typed.graph.nodes[at] = node;
-        for (i, (node, ty)) in self.nodes.into_iter().enumerate() {
-            typed.types.push(Some(ty));
-            typed.graph.add_value(node.name.clone());
-            typed.graph.nodes.insert(at + i, node);
-        }
-    }
-}
-
 /// Applies every pass to every node, each until it finds nothing more.
 pub fn fuse(typed: &mut TypedGraph) {
     for pass in PASSES {
@@ -96,7 +56,7 @@ pub fn fuse(typed: &mut TypedGraph) {
 fn first(typed: &TypedGraph, pass: Pass, from: usize) -> Option<(usize, Node, Edit)> {
     let matcher = Matcher::new(typed);
     (from..typed.graph.nodes.len()).find_map(|i| {
-        let mut edit = Edit { next: typed.graph.values.len(), ..Edit::default() };
+        let mut edit = Edit::new(typed);
         pass(&matcher, i, &mut edit).map(|node| (i, node, edit))
     })
 }
