@@ -100,3 +100,8 @@ impl<'a> Call<'a> {
         self.outputs[i].shape
     }
 }
+
+/// Reads a call's small integer inputs, for the functions of `ops` that also serve the planner.
+pub fn ints<'a>(call: &'a Call) -> impl Fn(usize) -> Result<Option<Vec<i64>>> + 'a {
+    |i| if call.arg(i).is_some() { call.ints(i).map(Some) } else { Ok(None) }
+}

@@ -11,20 +11,27 @@ pub mod channel_norm;
 pub mod conv;
 pub mod decode;
 mod elementwise;
+pub mod gather;
 pub mod gemm;
 pub mod integer;
 pub mod layer_norm;
 pub mod linear;
 pub mod loss;
 mod math;
+pub mod movement;
 mod number;
 pub mod numeric;
+pub mod pad;
 pub mod product;
 pub mod program;
 pub mod quantize;
 pub mod reduce;
 pub mod rotary;
+pub mod scatter;
+pub mod select;
+pub mod shape;
 pub mod simd;
+pub mod strided;
 pub mod threads;
 pub mod unary;
 mod walk;
@@ -34,22 +41,29 @@ pub use program::Program;
 pub use threads::Threads;
 
 /// Every family registers its kernels here: one line each.
+#[rustfmt::skip]
 const FAMILIES: &[&[Kernel]] = &[
-    unary::KERNELS,
+    attention::KERNELS,
+    axis::KERNELS,
     binary::KERNELS,
     cast::KERNELS,
-    reduce::KERNELS,
-    axis::KERNELS,
-    layer_norm::KERNELS,
     channel_norm::KERNELS,
-    quantize::KERNELS,
-    loss::KERNELS,
-    attention::KERNELS,
     conv::KERNELS,
+    gather::KERNELS,
     integer::KERNELS,
+    layer_norm::KERNELS,
     linear::KERNELS,
+    loss::KERNELS,
+    movement::KERNELS,
+    pad::KERNELS,
     product::KERNELS,
+    quantize::KERNELS,
+    reduce::KERNELS,
     rotary::KERNELS,
+    scatter::KERNELS,
+    select::KERNELS,
+    shape::KERNELS,
+    unary::KERNELS,
 ];
 
 /// The kernel of an operator, if it is implemented.

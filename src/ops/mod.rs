@@ -7,25 +7,39 @@ pub mod attention;
 pub mod conv;
 pub mod elementwise;
 pub mod epilogue;
+pub mod index;
 pub mod infer;
 pub mod loss;
+pub mod movement;
+pub mod nms;
 pub mod normalization;
+pub mod params;
 pub mod product;
 pub mod quantize;
 pub mod reduce;
+pub mod shape;
+pub mod slice;
+pub mod strided;
+#[cfg(test)]
+pub mod testing;
+pub mod unique;
 
 pub use infer::{Infer, InferFn};
 
 /// Every family registers its table here: one line each.
+#[rustfmt::skip]
 const FAMILIES: &[&[(&str, InferFn)]] = &[
-    elementwise::OPS,
-    reduce::OPS,
-    normalization::OPS,
-    quantize::OPS,
-    loss::OPS,
     attention::OPS,
     conv::OPS,
+    elementwise::OPS,
+    index::OPS,
+    loss::OPS,
+    movement::OPS,
+    normalization::OPS,
     product::OPS,
+    quantize::OPS,
+    reduce::OPS,
+    shape::OPS,
 ];
 
 /// The shape function of an operator, if it is implemented.

@@ -1,0 +1,100 @@
+//! Pad: every output row is looked up through one table per axis, so all modes are one loop.
+
+use std::ops::Range;
+
+use super::call::{Call, Kernel, ints};
+use super::strided::{words, words_mut};
+use crate::ops::movement as types;
+use crate::tensor::strides;
+use crate::{Error, Result, for_width};
+
+pub const KERNELS: &[Kernel] = &[Kernel::new("Pad", pad)];
+
+/// Source index of every output index along one axis; `OUTSIDE` where the constant goes.
+struct Axis {
+    from: Vec<usize>,
+    /// Output indices whose sources are consecutive.
+    middle: Range<usize>,
+}
+
+const OUTSIDE: usize = usize::MAX;
+
+impl Axis {
+    fn new(len: usize, out: usize, before: i64, mode: &str) -> Result<Self> {
+        let n = len as i64;
+        // Reflection repeats with this period; an axis of one element repeats itself.
+        let period = (2 * n - 2).max(1);
+        let at = |o: usize| -> Result<usize> {
+            let i = o as i64 - before;
+            Ok(match mode {
+                _ if (0..n).contains(&i) => i as usize,
+                "constant" => OUTSIDE,
+                "edge" => i.clamp(0, n - 1) as usize,
+                "wrap" => i.rem_euclid(n) as usize,
+                "reflect" => {
+                    let i = i.rem_euclid(period);
+                    i.min(period - i).min(n - 1) as usize
+                }
+                other => return Err(Error::Unsupported(format!("Pad with mode {other}"))),
+            })
+        };
+        let from = (0..out).map(at).collect::<Result<_>>()?;
+        let start = before.clamp(0, out as i64) as usize;
+        let end = before.saturating_add(n).clamp(start as i64, out as i64) as usize;
+        Ok(Axis { from, middle: start..end })
+    }
+}
+
+fn pad(call: &mut Call) -> Result<()> {
+    let from = call.input(0)?;
+    let out_shape = call.output_shape(0);
+    let pads = types::pads(call.node, from.shape.len(), &ints(call))?;
+    let mode = call.node.attrs.string_or("mode", "constant");
+    let axes = pads.iter().enumerate().map(|(a, p)| Axis::new(from.shape[a], out_shape[a], p.0, mode));
+    let axes = axes.collect::<Result<Vec<_>>>()?;
+    let own = strides(from.shape);
+    let value = call.opt_input(2)?.filter(|v| v.dtype == from.dtype);
+    let threads = call.threads;
+
+    for_width!(from.dtype, W => {
+        let source = words::<W>(from.bytes)?;
+        let fill = match value {
+            Some(v) => words::<W>(v.bytes)?.first().copied().unwrap_or_default(),
+            None => W::default(),
+        };
+        let out = words_mut::<W>(call.outputs[0].bytes)?;
+        let Some((row, outer)) = axes.split_last() else {
+            out.copy_from_slice(source);
+            return Ok(());
+        };
+        let width = row.from.len();
+        if out.is_empty() || width == 0 {
+            return Ok(());
+        }
+        let rows = (out.len() / width).div_ceil(4 * threads.count()).max((1usize << 14).div_ceil(width));
+        threads.for_chunks(out, rows * width, |k, out| {
+            for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                // Where this row begins in the source, if it is not all constant.
+                let (mut index, mut start) = (k * rows + r, Some(0));
+                for (a, axis) in outer.iter().enumerate().rev() {
+                    let at = axis.from[index % axis.from.len()];
+                    start = start.filter(|_| at != OUTSIDE).map(|s| s + at * own[a]);
+                    index /= axis.from.len();
+                }
+                let Some(start) = start else {
+                    out.fill(fill);
+                    continue;
+                };
+                let Range { start: low, end: high } = row.middle;
+                if low < high {
+                    let at = start + row.from[low];
+                    out[low..high].copy_from_slice(&source[at..at + high - low]);
+                }
+                for i in (0..low).chain(high..width) {
+                    out[i] = if row.from[i] == OUTSIDE { fill } else { source[start + row.from[i]] };
+                }
+            }
+        });
+    });
+    Ok(())
+}
