@@ -1,1 +1,6 @@
-//! Filled in below.
+//! Floor 8: whole tasks, from what a person has to what a person wants.
+
+#[cfg(feature = "cli")]
+pub mod compare;
+#[cfg(feature = "cli")]
+pub mod conformance;
