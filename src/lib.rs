@@ -28,5 +28,7 @@ pub mod formats;
 pub mod tasks;
 pub mod vision;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "js")]
 pub mod js;

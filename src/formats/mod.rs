@@ -1,6 +1,7 @@
 //! Floor 6: file formats. Each reads bytes that it does not trust: an error, never a panic, and memory in proportion.
 
 pub mod container;
+pub mod npy;
 pub mod onnx;
 pub mod safetensors;
 

@@ -50,7 +50,8 @@ mod tests {
     use super::*;
 
     fn same(got: &[f32], expected: &[f32]) -> bool {
-        let (got, expected) = (Tensor::new([got.len()], got).unwrap(), Tensor::new([expected.len()], expected).unwrap());
+        let (got, expected) =
+            (Tensor::new([got.len()], got).unwrap(), Tensor::new([expected.len()], expected).unwrap());
         difference(&got, &expected).unwrap().is_none()
     }
 

@@ -1,0 +1,98 @@
+//! Finding models, and inputs to try them on.
+
+use std::path::Path;
+
+use crate::graph::{Dim, Model};
+use crate::tensor::{DType, Tensor};
+use crate::{Error, Result};
+
+/// Reads any model file.
+pub fn open(path: &Path) -> Result<Model> {
+    Model::open(path)
+}
+
+/// Sizes given by `--dim NAME=VALUE`.
+pub fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let value = value.parse().map_err(|_| format!("`{value}` is not a size"))?;
+    Ok((name.to_string(), value))
+}
+
+/// A random tensor for each input: floats in −1..1, bools, and integers 0 or 1 (valid as indices, masks and token ids).
+/// Named sizes come from `dims`, else from `default_size`.
+pub fn random_inputs(model: &Model, dims: &[(String, usize)]) -> Result<Vec<(String, Tensor)>> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let graph = &model.graph;
+    for (name, _) in dims {
+        let used = |d: &Dim| matches!(d, Dim::Symbol(s) if s == name);
+        if !graph.inputs.iter().any(|&id| graph.value(id).dims.iter().flatten().any(used)) {
+            return Err(Error::Usage(format!("--dim {name}: no input of the model has a dimension of this name")));
+        }
+    }
+    let inputs = graph.inputs.iter().map(|&id| {
+        let value = graph.value(id);
+        let declared = value.dims.as_ref().ok_or_else(|| {
+            Error::Unsupported(format!("input `{}` does not declare its shape; use `run` with a file", value.name))
+        })?;
+        let shape: Vec<usize> = declared
+            .iter()
+            .enumerate()
+            .map(|(axis, dim)| match dim {
+                Dim::Known(n) => *n,
+                Dim::Symbol(s) => {
+                    dims.iter().find(|(name, _)| name == s).map_or(default_size(axis, declared.len()), |(_, n)| *n)
+                }
+            })
+            .collect();
+        let dtype = value.dtype.unwrap_or(DType::F32);
+        Ok((value.name.clone(), random.tensor(dtype, &shape)?))
+    });
+    inputs.collect()
+}
+
+/// A batch of one; images (rank 4) of 224×224; sequences of 128.
+fn default_size(axis: usize, rank: usize) -> usize {
+    match (axis, rank) {
+        (0, _) => 1,
+        (2 | 3, 4) => 224,
+        (1, 4) => 3,
+        _ => 128,
+    }
+}
+
+/// Numbers for timing: the same on every run (splitmix64, Steele et al. 2014).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in −1..1.
+    pub fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    fn tensor(&mut self, dtype: DType, shape: &[usize]) -> Result<Tensor> {
+        let count = crate::tensor::element_count(shape)?;
+        let floats = |r: &mut Self| (0..count).map(|_| r.float()).collect::<Vec<f32>>();
+        match dtype {
+            DType::F32 => Tensor::new(shape, &floats(self)),
+            DType::F64 => Tensor::new(shape, &floats(self).iter().map(|&v| f64::from(v)).collect::<Vec<_>>()),
+            DType::F16 => Tensor::new(shape, &floats(self).iter().map(|&v| half::f16::from_f32(v)).collect::<Vec<_>>()),
+            DType::BF16 => {
+                Tensor::new(shape, &floats(self).iter().map(|&v| half::bf16::from_f32(v)).collect::<Vec<_>>())
+            }
+            _ => {
+                let mut tensor = Tensor::zeros(crate::tensor::TensorType::new(dtype, shape))?;
+                for element in tensor.bytes_mut().chunks_exact_mut(dtype.size()) {
+                    element[0] = (self.next() & 1) as u8;
+                }
+                Ok(tensor)
+            }
+        }
+    }
+}

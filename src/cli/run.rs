@@ -1,0 +1,68 @@
+//! `fewbit run`: a model on .npy files.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{Global, models, print};
+use crate::formats::npy;
+use crate::runtime::Session;
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// The model file
+    model: PathBuf,
+    /// An input of the model; repeat for each
+    #[arg(long = "input", value_name = "NAME=FILE.npy", value_parser = parse_input)]
+    inputs: Vec<(String, PathBuf)>,
+    /// Folder for the outputs, written as NAME.npy
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+fn parse_input(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("expected NAME=FILE.npy")?;
+    Ok((name.to_string(), file.into()))
+}
+
+pub fn run(global: &Global, options: &Options) -> Result<()> {
+    let device = global.device()?;
+    let model = models::open(&options.model)?;
+    let read = |(name, file): &(String, PathBuf)| Ok((name.clone(), npy::open(file)?));
+    let inputs: Vec<(String, Tensor)> = options.inputs.iter().map(read).collect::<Result<_>>()?;
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+
+    let mut session = Session::new(&model, &device)?;
+    session.prepare(&inputs)?;
+    let start = Instant::now();
+    let outputs = session.run(&inputs)?;
+    let time_ms = start.elapsed().as_secs_f64() * 1e3;
+
+    let folder = &options.output;
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
+    let mut listed = Map::new();
+    for (name, tensor) in &outputs {
+        npy::save(folder.join(file_name(name)), tensor)?;
+        listed.insert(name.clone(), json!({"shape": tensor.shape(), "dtype": tensor.dtype().name()}));
+    }
+    if global.json {
+        let result = json!({"device": device.describe(), "time_ms": time_ms, "outputs": Value::Object(listed)});
+        return print::json(&result);
+    }
+    let rows: Vec<_> = outputs
+        .iter()
+        .map(|(name, t)| vec![name.clone(), t.dtype().name().to_string(), format!("{:?}", t.shape())])
+        .collect();
+    print::table(&["output", "type", "shape"], &rows)?;
+    print::line(&format!("{time_ms:.1} ms on {}", device.describe()))
+}
+
+/// An output's name comes from the model file: it must not lead out of the folder.
+fn file_name(output: &str) -> String {
+    let tame: String = output.chars().map(|c| if matches!(c, '/' | '\\' | ':' | '\0') { '_' } else { c }).collect();
+    format!("{tame}.npy")
+}
