@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Global, print};
+use super::global::Global;
+use super::print;
 use crate::Result;
 use crate::tasks::conformance;
 

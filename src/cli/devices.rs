@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{Global, print};
+use super::global::Global;
+use super::print;
 use crate::Result;
 use crate::runtime::Device;
 

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod devices;
+mod global;
 mod models;
 mod print;
 mod run;
@@ -9,9 +10,9 @@ mod stats;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use global::Global;
 
-use crate::runtime::Device;
 use crate::{Error, Result};
 
 /// Run and compress neural networks on the GPU that is there, or fast on the CPU.
@@ -22,39 +23,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Args)]
-struct Global {
-    /// Where to compute; FEWBIT_ADAPTER=<part of its name> picks among GPUs
-    #[arg(long, global = true, value_enum, default_value_t = DeviceKind::Auto)]
-    device: DeviceKind,
-    /// Threads of the CPU path; 0 = all cores
-    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
-    threads: usize,
-    /// Print results as JSON, one object a line
-    #[arg(long, global = true)]
-    json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum DeviceKind {
-    Auto,
-    Cpu,
-    Gpu,
-}
-
-impl Global {
-    fn device(&self) -> Result<Device> {
-        match self.device {
-            DeviceKind::Cpu => Device::cpu(self.threads),
-            DeviceKind::Auto => Device::auto(self.threads),
-            #[cfg(feature = "gpu")]
-            DeviceKind::Gpu => Device::gpu(),
-            #[cfg(not(feature = "gpu"))]
-            DeviceKind::Gpu => Err(Error::Unsupported("this build has no GPU backend; use `--device cpu`".into())),
-        }
-    }
 }
 
 #[derive(Subcommand)]

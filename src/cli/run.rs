@@ -6,7 +6,8 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{Global, models, print};
+use super::global::Global;
+use super::{models, print};
 use crate::formats::npy;
 use crate::runtime::Session;
 use crate::tensor::Tensor;

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("audio", 8),
     ("text", 8),
     ("tasks", 8),
+    ("cli", 9),
     ("js", 9),
     ("bin", 9),
 ];
