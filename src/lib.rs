@@ -24,6 +24,7 @@ pub mod runtime;
 #[cfg(feature = "cli")]
 pub mod compress;
 pub mod formats;
+pub mod models;
 
 pub mod tasks;
 pub mod vision;

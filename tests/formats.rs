@@ -194,3 +194,36 @@ fn plain_safetensors_opens_as_weights() {
     let id = model.graph.find("embeddings.word_embeddings.weight").unwrap();
     assert_eq!(model.graph.weights[&id].ty(), TensorType::new(DType::F32, [30522, 384]));
 }
+
+/// The builder's graph against the reference ONNX file of the same weights: same convolutions, same shapes.
+#[test]
+fn efficientnet_is_built_from_its_torch_file() {
+    let (Ok(torch), Ok(onnx)) =
+        (Model::open(models().join("efficientnet_lite0.pth")), Model::open(models().join("efficientnet_lite0.onnx")))
+    else {
+        eprintln!("skipped: no fetched models");
+        return;
+    };
+    let count = |model: &Model, op: &str| model.graph.nodes.iter().filter(|n| n.op == op).count();
+    for op in ["Conv", "Clip", "Add", "GlobalAveragePool", "Flatten", "Gemm"] {
+        assert_eq!(count(&torch, op), count(&onnx, op), "{op}");
+    }
+    let weight = |model: &Model, name: &str| match &model.graph.weights[&model.graph.find(name).unwrap()] {
+        Weight::Dense(t) => t.clone(),
+        Weight::Encoded(_) => panic!("{name} is encoded"),
+    };
+    // Not folded, so equal bit for bit.
+    assert_eq!(weight(&torch, "_fc.weight").bytes(), weight(&onnx, "_fc.weight").bytes());
+    // Strided in the torch file: 1 × 1 filters scaled by the normalisation, checked by hand.
+    let name = "_blocks.3._expand_conv.weight";
+    let norm = |part: &str| weight(&onnx, &format!("_blocks.3._bn0.{part}")).to_f32().unwrap();
+    let (gamma, variance) = (norm("weight"), norm("running_var"));
+    let (folded, plain) = (weight(&torch, name), weight(&onnx, name));
+    assert_eq!(folded.shape(), plain.shape());
+    let cols = plain.len() / gamma.len();
+    for (i, (a, b)) in folded.to_f32().unwrap().iter().zip(plain.to_f32().unwrap()).enumerate() {
+        let expected = b * gamma[i / cols] / (variance[i / cols] + 1e-3).sqrt();
+        assert!((a - expected).abs() <= 1e-6 * expected.abs().max(1e-6), "{a} {expected}");
+    }
+    assert_eq!(torch.manifest.labels.len(), 1000);
+}

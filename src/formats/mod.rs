@@ -3,7 +3,10 @@
 pub mod container;
 pub mod npy;
 pub mod onnx;
+mod pickle;
 pub mod safetensors;
+mod strided;
+pub mod torch_legacy;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read};
@@ -11,14 +14,20 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::graph::Model;
+use crate::graph::{Dim, Model};
+use crate::models;
 use crate::{Error, Result};
 
 /// What decides the format of a file: this many of its first bytes.
 const SNIFF: usize = 16;
 
+/// Class names beside a file of weights: a JSON list.
+const LABELS: &str = "imagenet_labels.json";
+
 impl Model {
-    /// Reads a model file: `.fewbit`, `.safetensors` (weights only) or `.onnx`, recognised by its content.
+    /// Reads a model file: `.fewbit`, `.onnx`, or weights alone in `.safetensors` or legacy torch files, recognised by
+    /// its content. Weights of a known architecture become its graph; class names are taken from a file
+    /// `imagenet_labels.json` beside them, if it has one name for each.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         let file = path.display().to_string();
@@ -71,5 +80,23 @@ fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
     if onnx::detect(&bytes) {
         return onnx::read(file, bytes, folder);
     }
+    if torch_legacy::detect(&bytes) {
+        let mut model = models::from_state_dict(torch_legacy::read(file, &bytes)?)?;
+        if let Some(labels) = folder.and_then(|f| labels(&f.join(LABELS), &model)) {
+            model.manifest.labels = labels;
+        }
+        return Ok(model);
+    }
+    if bytes.starts_with(b"PK") {
+        let what = format!("{file} is a zipped torch file; save its state dictionary as .safetensors");
+        return Err(Error::Unsupported(what));
+    }
     Err(Error::format(file, "not a model file: expected .fewbit, .safetensors, .onnx or a torch state dictionary"))
+}
+
+/// The names in a file, if they are as many as the model's classes.
+fn labels(path: &Path, model: &Model) -> Option<Vec<String>> {
+    let output = model.graph.value(*model.graph.outputs.first()?);
+    let names: Vec<String> = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (output.dims.as_ref()?.last() == Some(&Dim::Known(names.len()))).then_some(names)
 }

@@ -10,6 +10,7 @@ use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, VERSION, ValueSpec, WeightS
 use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
 use crate::formats::safetensors::{self, Entry};
 use crate::graph::{Attr, Attrs, Dim, Graph, Manifest, Model, Node, Value, ValueId, Weight};
+use crate::models;
 use crate::tensor::{Shape, Tensor};
 use crate::weights::{Affine, Encoded, HalfFloat, Palette};
 use crate::{Error, Result};
@@ -141,7 +142,7 @@ impl Builder {
         let Builder { header, tensors } = self;
         let tensors = Tensors { file: header.file, tensors };
         let Some(spec) = header.spec else {
-            return Ok(plain(header.metadata, tensors));
+            return plain(header.metadata, tensors);
         };
         let mut graph = Graph { name: spec.graph.name, ..Graph::default() };
         graph.values = spec.graph.values.into_iter().map(value).collect();
@@ -164,16 +165,13 @@ impl Builder {
     }
 }
 
-/// A safetensors file of another program: its weights, and its metadata in the manifest.
-fn plain(metadata: BTreeMap<String, String>, tensors: Tensors) -> Model {
-    let mut model = Model::default();
-    for (name, tensor) in tensors.tensors {
-        model.graph.add_weight(name, Weight::Dense(tensor));
-    }
+/// A safetensors file of another program: the graph of a known architecture or weights alone, and its metadata.
+fn plain(metadata: BTreeMap<String, String>, tensors: Tensors) -> Result<Model> {
+    let mut model = models::from_state_dict(tensors.tensors)?;
     if !metadata.is_empty() {
         model.manifest.extra.insert("safetensors_metadata".into(), serde_json::json!(metadata));
     }
-    model
+    Ok(model)
 }
 
 fn value(spec: ValueSpec) -> Value {
