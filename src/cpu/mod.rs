@@ -22,10 +22,12 @@ pub mod movement;
 mod number;
 pub mod numeric;
 pub mod pad;
+pub mod pool;
 pub mod product;
 pub mod program;
 pub mod quantize;
 pub mod reduce;
+pub mod resize;
 pub mod rotary;
 pub mod scatter;
 pub mod select;
@@ -62,6 +64,8 @@ const FAMILIES: &[&[Kernel]] = &[
     rotary::KERNELS,
     scatter::KERNELS,
     select::KERNELS,
+    pool::KERNELS,
+    resize::KERNELS,
     shape::KERNELS,
     unary::KERNELS,
 ];

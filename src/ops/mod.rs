@@ -14,9 +14,11 @@ pub mod movement;
 pub mod nms;
 pub mod normalization;
 pub mod params;
+pub mod pool;
 pub mod product;
 pub mod quantize;
 pub mod reduce;
+pub mod resize;
 pub mod shape;
 pub mod slice;
 pub mod strided;
@@ -39,6 +41,8 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     product::OPS,
     quantize::OPS,
     reduce::OPS,
+    pool::OPS,
+    resize::OPS,
     shape::OPS,
 ];
 
