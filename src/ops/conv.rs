@@ -89,6 +89,11 @@ impl ConvShape {
         self.axes.iter().map(|a| a.kernel).product()
     }
 
+    /// `(output channels, inputs under the kernel)` of one group.
+    pub fn group_size(&self) -> (usize, usize) {
+        (self.out_channels / self.groups, self.in_channels / self.groups * self.taps())
+    }
+
     /// The last three axes, missing ones filled with `UNIT_AXIS`; `None` beyond three.
     pub fn axes3(&self) -> Option<[ConvAxis; 3]> {
         let mut axes = [UNIT_AXIS; 3];

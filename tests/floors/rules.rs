@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tasks", 8),
     ("cli", 9),
     ("js", 9),
+    ("cli", 9),
     ("bin", 9),
 ];
 const FOUNDATIONS: &[&str] = &["error.rs", "clock.rs"];

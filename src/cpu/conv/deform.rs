@@ -1,7 +1,6 @@
 //! DeformConv (Dai et al. 2017; with a mask Zhu et al. 2019): each tap of each output pixel reads the image at its own
 //! offset, between pixels.
 
-use super::group_size;
 use crate::cpu::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};
 use crate::cpu::{Call, numeric};
 use crate::ops::conv::{ConvAxis, ConvShape};
@@ -28,7 +27,7 @@ pub fn deform_conv(call: &mut Call) -> Result<()> {
     let mask = mask.map(numeric::to_f32).transpose()?;
     let bias = call.opt_input(3)?.map(numeric::to_f32).transpose()?;
     let threads = call.threads;
-    let (m, k) = group_size(&shape);
+    let (m, k) = shape.group_size();
     let in_pixels = shape.in_pixels();
     let [out, ..] = &mut *call.outputs else { return Ok(()) };
     numeric::fill_f32(out, |y| {

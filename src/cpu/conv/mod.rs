@@ -54,17 +54,12 @@ fn prepare_conv(p: &Prepare) -> Result<Option<Prepared>> {
     if is_depthwise(&shape) || shape.axes.len() > 3 {
         return Ok(None);
     }
-    let (rows, depth) = group_size(&shape);
+    let (rows, depth) = shape.group_size();
     let pack = |g: usize| {
         let weight = &weight[g * rows * depth..][..rows * depth];
         Panels::new(p.threads, p.threads.level().tile_rows(), rows, depth, &Strided::rows(weight, depth))
     };
     Ok(Some(Arc::new(PackedGroups((0..shape.groups).map(pack).collect()))))
-}
-
-/// `(output channels, inputs under the kernel)` of one group.
-fn group_size(shape: &ConvShape) -> (usize, usize) {
-    (shape.out_channels / shape.groups, shape.in_channels / shape.groups * shape.taps())
 }
 
 fn conv(call: &mut Call) -> Result<()> {
@@ -123,7 +118,7 @@ fn run_groups(
     epilogue: &Epilogue,
     y: &mut [f32],
 ) {
-    let (m, k) = group_size(shape);
+    let (m, k) = shape.group_size();
     let n = shape.out_pixels();
     let image_len = shape.in_channels / shape.groups * shape.in_pixels();
     if m * n == 0 {
@@ -150,7 +145,7 @@ fn run_groups(
         let enough = 2 * threads.count() * threads.level().tile_cols();
         let by_rows = if matches!(a, Operand::Panels(_)) { n < enough } else { m > n };
         let divide = if by_rows { Divide::Rows } else { Divide::Columns };
-        let epilogue = of_plane(epilogue, i % shape.groups * m, m, i * m * n, m * n);
+        let epilogue = epilogue.of_plane(i % shape.groups * m, m, i * m * n, m * n);
         Product { m, n, k, a, b: Operand::Source(b), epilogue }.run(threads, divide, y);
     };
     if shape.batch * shape.groups >= 2 * threads.count() {
@@ -159,15 +154,6 @@ fn run_groups(
     } else {
         y.chunks_exact_mut(m * n).enumerate().for_each(|(i, y)| one(threads, i, y));
     }
-}
-
-/// The epilogue of output channels `channel .. channel + channels`, whose outputs start at `start`.
-fn of_plane<'a>(epilogue: &Epilogue<'a>, channel: usize, channels: usize, start: usize, len: usize) -> Epilogue<'a> {
-    let bias = match epilogue.bias {
-        Bias::PerRow(bias) => Bias::PerRow(&bias[channel..][..channels]),
-        other => other,
-    };
-    Epilogue { bias, residual: epilogue.residual.map(|r| &r[start..][..len]), ..*epilogue }
 }
 
 fn run_depthwise(
@@ -204,7 +190,7 @@ fn run_depthwise(
                         &*row
                     }
                 };
-                let epilogue = of_plane(epilogue, channel, 1, plane * n, n);
+                let epilogue = epilogue.of_plane(channel, 1, plane * n, n);
                 frame.convolve(level, weight, image, sums, y, &epilogue, 0);
             }
         });

@@ -156,7 +156,7 @@ fn run(
     for (i, y) in y.chunks_exact_mut(m * out_pixels).enumerate() {
         let group = i % shape.groups;
         let image = &x[i * in_group * in_pixels..][..in_group * in_pixels];
-        let epilogue = super::of_plane(epilogue, group * m, m, 0, 0);
+        let epilogue = epilogue.of_plane(group * m, m, 0, 0);
         let product = |c: usize, epilogue: Epilogue, out: &mut [f32]| {
             let (class, a) = (&classes[c], &packed.0[group * classes.len() + c]);
             let patches = Patches { image, axes: &class.axes };

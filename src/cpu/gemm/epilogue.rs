@@ -26,6 +26,17 @@ pub struct Epilogue<'a> {
     pub activation: Activation,
 }
 
+impl<'a> Epilogue<'a> {
+    /// That of output channels `channel .. channel + channels`, whose outputs start at `start`.
+    pub fn of_plane(&self, channel: usize, channels: usize, start: usize, len: usize) -> Epilogue<'a> {
+        let bias = match self.bias {
+            Bias::PerRow(bias) => Bias::PerRow(&bias[channel..][..channels]),
+            other => other,
+        };
+        Epilogue { bias, residual: self.residual.map(|r| &r[start..][..len]), ..*self }
+    }
+}
+
 impl Default for Epilogue<'_> {
     fn default() -> Self {
         Epilogue { scale: 1.0, bias: Bias::None, residual: None, order: Residual::Before, activation: Activation::None }

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::tile::tile_kernel;
+use super::tile_kernel::tile_kernel;
 
 // 16 sums, 2 columns and a broadcast: 19 of 32 registers.
 tile_kernel! {

@@ -1,6 +1,6 @@
 //! The tile in plain Rust: 4 × 8 sums, as many as 16 registers of 4 lanes hold beside their operands.
 
-use super::tile::Tile;
+use super::tile_kernel::Tile;
 
 const MR: usize = 4;
 const NR: usize = 8;

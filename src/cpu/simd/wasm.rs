@@ -2,7 +2,7 @@
 
 use std::arch::wasm32::*;
 
-use super::tile::tile_kernel;
+use super::tile_kernel::tile_kernel;
 
 // 8 sums, 2 columns, a broadcast and a product: 12 of the 16 registers that a browser on x86 has.
 tile_kernel! {

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::tile::tile_kernel;
+use super::tile_kernel::tile_kernel;
 
 /// `is_x86_feature_detected!` takes only literals.
 pub fn detected(feature: &str) -> bool {
