@@ -1,0 +1,100 @@
+//! `fewbit.Linear`: ragged sizes, every encoding, every epilogue.
+
+use super::*;
+
+/// `(m, k, n)`.
+const SIZES: &[(usize, usize, usize)] = &[
+    (1, 1, 1),
+    (1, 5, 7),
+    (2, 64, 33),
+    (3, 0, 5),
+    (0, 8, 8),
+    (4, 8, 0),
+    (5, 31, 129),
+    (13, 513, 47),
+    (257, 40, 96),
+    (500, 1030, 3),
+    (1, 1000, 301),
+    (7, 1537, 65),
+];
+
+fn reference(x: &[f64], w: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {
+    let product = |i: usize, j: usize| (0..k).map(|l| x[i * k + l] * w[j * k + l]).sum();
+    (0..m * n).map(|i| product(i / n, i % n)).collect()
+}
+
+/// Dense weights stored either way round.
+pub fn dense_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (seed, &(m, k, n)) in SIZES.iter().enumerate() {
+        let mut random = Random::new(seed as u64);
+        let (x, w, bias) = (random.tensor(&[m, k]), random.tensor(&[n, k]), random.tensor(&[n]));
+        let mut expected = reference(&wide(&x), &wide(&w), m, k, n);
+        expected.iter_mut().enumerate().for_each(|(i, v)| *v += wide(&bias)[i % n]);
+        let flat = w.to_f32().unwrap();
+        let turned: Vec<f32> = (0..k * n).map(|i| flat[i % n * k + i / n]).collect();
+        for (flag, w) in [(1, w), (0, Tensor::new([k, n], &turned).unwrap())] {
+            cases.push(Case {
+                name: format!("linear {m}×{k}×{n} transposed={flag}"),
+                op: "fewbit.Linear",
+                attrs: attrs(&[("transposed", Attr::Int(flag))]),
+                inputs: vec![dense(&x), dense(&w), dense(&bias)],
+                expected: expected.clone(),
+            });
+        }
+    }
+    cases
+}
+
+/// Every encoding on some of the sizes, without bias.
+pub fn encoded_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (seed, &(m, k, n)) in SIZES.iter().enumerate() {
+        let mut random = Random::new(seed as u64 + 100);
+        let x = random.tensor(&[m, k]);
+        for (name, weight) in encodings(n, k, seed as u64) {
+            let w = wide(&weight.to_dense().unwrap());
+            cases.push(Case {
+                name: format!("linear {m}×{k}×{n} {name}"),
+                op: "fewbit.Linear",
+                attrs: attrs(&[("transposed", Attr::Int(1))]),
+                expected: reference(&wide(&x), &w, m, k, n),
+                inputs: vec![dense(&x), encoded(weight)],
+            });
+        }
+    }
+    cases
+}
+
+/// Every activation, with a residual on either side of it.
+pub fn fused_cases() -> Vec<Case> {
+    let (m, k, n) = (19, 37, 45);
+    let mut random = Random::new(7);
+    let (x, w, bias) = (random.tensor(&[m, k]), random.tensor(&[n, k]), random.tensor(&[n]));
+    let residual = random.tensor(&[m, n]);
+    let sums = reference(&wide(&x), &wide(&w), m, k, n);
+    let (wide_bias, wide_residual) = (wide(&bias), wide(&residual));
+    let mut cases = Vec::new();
+    for (name, function) in activations() {
+        for order in [None, Some("before"), Some("after")] {
+            let mut attrs = attrs(&[("transposed", Attr::Int(1))]);
+            activation_attrs(&mut attrs, name);
+            let mut inputs = vec![dense(&x), dense(&w), dense(&bias)];
+            if let Some(order) = order {
+                attrs.set("fewbit.residual", Attr::String(order.into()));
+                inputs.push(dense(&residual));
+            }
+            let value = |(i, sum): (usize, &f64)| {
+                let (v, r) = (sum + wide_bias[i % n], wide_residual[i]);
+                match order {
+                    None => function(v),
+                    Some("before") => function(v + r),
+                    Some(_) => function(v) + r,
+                }
+            };
+            let expected = sums.iter().enumerate().map(value).collect();
+            cases.push(Case { name: format!("linear {name} {order:?}"), op: "fewbit.Linear", attrs, inputs, expected });
+        }
+    }
+    cases
+}

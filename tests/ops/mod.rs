@@ -1,0 +1,171 @@
+//! Cases that every backend runs: a node, its inputs, and what it must give, computed here in f64.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod attention;
+pub mod conv;
+pub mod conv_transpose;
+pub mod linear;
+pub mod matmul;
+
+use std::sync::Arc;
+
+use fewbit::graph::{Attr, Attrs, Weight};
+use fewbit::tensor::{DType, Tensor, bits};
+use fewbit::weights::{Affine, Encoded, HalfFloat, Palette};
+use half::f16;
+
+pub struct Case {
+    pub name: String,
+    pub op: &'static str,
+    pub attrs: Attrs,
+    pub inputs: Vec<Option<Weight>>,
+    /// First output.
+    pub expected: Vec<f64>,
+}
+
+impl Case {
+    /// Panics unless `got` is within 10⁻⁵ of the largest expected magnitude.
+    pub fn check(&self, how: &str, got: &[f32]) {
+        assert_eq!(got.len(), self.expected.len(), "{} ({how})", self.name);
+        let largest = self.expected.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+        for (i, (&got, &want)) in got.iter().zip(&self.expected).enumerate() {
+            let error = (f64::from(got) - want).abs();
+            assert!(error <= 1e-5 * largest, "{} ({how}): element {i} is {got}, expected {want}", self.name);
+        }
+    }
+}
+
+/// Reproducible numbers.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % n.max(1)
+    }
+
+    /// In −1 … 1, on a grid of 2⁻¹².
+    pub fn value(&mut self) -> f32 {
+        self.below(8193) as f32 / 4096.0 - 1.0
+    }
+
+    pub fn values(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.value()).collect()
+    }
+
+    pub fn tensor(&mut self, shape: &[usize]) -> Tensor {
+        Tensor::new(shape, &self.values(shape.iter().product())).unwrap()
+    }
+}
+
+pub fn dense(tensor: &Tensor) -> Option<Weight> {
+    Some(Weight::Dense(tensor.clone()))
+}
+
+pub fn wide(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_f32().unwrap().into_iter().map(f64::from).collect()
+}
+
+pub fn attrs(list: &[(&str, Attr)]) -> Attrs {
+    let mut attrs = Attrs::default();
+    list.iter().for_each(|(name, value)| attrs.set(name, value.clone()));
+    attrs
+}
+
+/// The fused activations with their definition.
+pub fn activations() -> Vec<(&'static str, fn(f64) -> f64)> {
+    vec![
+        ("relu", |x| x.max(0.0)),
+        ("relu6", |x| x.clamp(0.0, 6.0)),
+        ("clip", |x| x.clamp(-0.5, 0.75)),
+        ("sigmoid", |x| 1.0 / (1.0 + (-x).exp())),
+        ("silu", |x| x / (1.0 + (-x).exp())),
+        ("hardsigmoid", |x| (0.25 * x + 0.5).clamp(0.0, 1.0)),
+        ("hardswish", |x| x * (0.25 * x + 0.5).clamp(0.0, 1.0)),
+        ("gelu", |x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt()))),
+        ("tanh", f64::tanh),
+    ]
+}
+
+/// Attributes of a fused activation of `activations`.
+pub fn activation_attrs(attrs: &mut Attrs, name: &str) {
+    attrs.set("fewbit.activation", Attr::String(name.into()));
+    attrs.set("fewbit.min", Attr::Float(-0.5));
+    attrs.set("fewbit.max", Attr::Float(0.75));
+    attrs.set("fewbit.alpha", Attr::Float(0.25));
+    attrs.set("fewbit.beta", Attr::Float(0.5));
+}
+
+/// Error function by its Taylor series; the arguments here are small.
+fn erf(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    if x.abs() > 5.0 { x.signum() } else { sum * 2.0 / std::f64::consts::PI.sqrt() }
+}
+
+/// Every encoding that a matrix `[rows, cols]` can have, with its name.
+pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
+    let mut all = Vec::new();
+    for bits in [1, 2, 3, 4, 6, 8] {
+        all.push(palette(rows, cols, bits, rows.max(1), false, seed));
+        all.push(palette(rows, cols, bits, 3, true, seed + 1));
+    }
+    for bits in [2, 3, 4, 5, 6, 8] {
+        for (group, zeros) in [(32, true), (8, false), (7, true), (cols.max(1), false)] {
+            all.push(affine(rows, cols, bits, group, zeros, seed));
+        }
+    }
+    let padded = cols.next_multiple_of(2);
+    let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
+    let values = Tensor::new([rows, padded], &values).unwrap();
+    all.push(Encoded::HalfFloat(HalfFloat::new(vec![rows, cols], values).unwrap()));
+    all.into_iter().map(|e| (format!("{} {:?}", e.as_encoding().name(), e.shape()), e)).collect()
+}
+
+fn codes(random: &mut Random, rows: usize, cols: usize, width: u32) -> Tensor {
+    let stride = (cols * width as usize).div_ceil(32) * 4;
+    let mut bytes = vec![0u8; rows * stride];
+    for row in 0..rows {
+        let codes: Vec<u8> = (0..cols).map(|_| random.below(1 << width) as u8).collect();
+        let packed = bits::pack(&codes, width);
+        bytes[row * stride..][..packed.len()].copy_from_slice(&packed);
+    }
+    Tensor::new([rows, stride], &bytes).unwrap()
+}
+
+pub fn palette(rows: usize, cols: usize, bits: u32, per_table: usize, scaled: bool, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, bits);
+    let table = random.tensor(&[rows.div_ceil(per_table), 1 << bits]);
+    let scale = scaled.then(|| random.tensor(&[rows]));
+    Encoded::Palette(Palette::new(vec![rows, cols], bits, per_table, codes, table, scale).unwrap())
+}
+
+pub fn affine(rows: usize, cols: usize, bits: u32, group: usize, zeros: bool, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, bits);
+    let groups = cols.div_ceil(group);
+    let scales: Vec<f16> = random.values(rows * groups).into_iter().map(|v| f16::from_f32(v / 8.0)).collect();
+    let scales = Tensor::new([rows, groups], &scales).unwrap();
+    let zeros: Option<Vec<u8>> = zeros.then(|| (0..rows * groups).map(|_| random.below(1 << bits) as u8).collect());
+    let zeros = zeros.map(|z| Tensor::new([rows, groups], &z).unwrap());
+    Encoded::Affine(Affine::new(vec![rows, cols], bits, group, codes, scales, zeros).unwrap())
+}
+
+pub fn encoded(weight: Encoded) -> Option<Weight> {
+    Some(Weight::Encoded(Arc::new(weight)))
+}
+
+/// The same tensor as half precision numbers.
+pub fn halved(tensor: &Tensor) -> Tensor {
+    assert_eq!(tensor.dtype(), DType::F32);
+    let values: Vec<f16> = tensor.to_f32().unwrap().into_iter().map(f16::from_f32).collect();
+    Tensor::new(tensor.shape(), &values).unwrap()
+}
