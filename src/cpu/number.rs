@@ -225,8 +225,9 @@ pub trait Int: Wide {
     fn or(self, o: Self) -> Self;
     fn xor(self, o: Self) -> Self;
     fn not(self) -> Self;
-    /// 0 when the distance is the width or more.
+    /// 0 when the distance is the width or more, or negative.
     fn shl(self, o: Self) -> Self;
+    /// Arithmetic for signed types: −1 instead when the value is negative.
     fn shr(self, o: Self) -> Self;
 }
 
@@ -255,7 +256,7 @@ macro_rules! int {
             }
             #[inline]
             fn shr(self, o: Self) -> Self {
-                u32::try_from(o).ok().and_then(|o| self.checked_shr(o)).unwrap_or(0)
+                u32::try_from(o).ok().and_then(|o| self.checked_shr(o)).unwrap_or(if self < Self::ZERO { !0 } else { 0 })
             }
         }
     };
