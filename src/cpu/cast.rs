@@ -1,4 +1,4 @@
-//! Conversion between dtypes. Out of range, float → integer saturates and integer → integer truncates.
+//! Conversion between dtypes; GPU twin: `shaders/convert.wgsl`. Out of range, float → integer saturates and integer → integer truncates.
 
 use super::elementwise::{map, predicate};
 use super::{Call, Kernel};

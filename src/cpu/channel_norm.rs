@@ -5,7 +5,7 @@ use super::axis::Around;
 use super::layer_norm::moments;
 use super::number::{widened, write_as};
 use super::reduce::Geometry;
-use super::walk::Walk;
+use crate::tensor::walk::Walk;
 use super::{Call, Kernel, math::Real};
 use crate::ops::reduce::reduced_axes;
 use crate::{Result, for_float};

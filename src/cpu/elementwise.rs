@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::number::{Wide, load, store};
-use super::walk::Walk;
+use crate::tensor::walk::Walk;
 use crate::Result;
 use crate::tensor::{Element, View};
 

@@ -36,7 +36,6 @@ pub mod simd;
 pub mod strided;
 pub mod threads;
 pub mod unary;
-mod walk;
 
 pub use call::{Arg, Call, Kernel, Prepare, Prepared};
 pub use program::Program;

@@ -5,6 +5,9 @@
 
 pub mod activation;
 pub mod adapter;
+pub mod binary;
+pub mod cast;
+pub mod unary;
 pub mod device;
 pub mod emit;
 pub mod families;

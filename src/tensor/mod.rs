@@ -4,6 +4,7 @@ pub mod bits;
 pub mod dtype;
 pub mod host;
 pub mod shape;
+pub mod walk;
 
 pub use dtype::{DType, Element};
 pub use host::{Tensor, TensorType, View, ViewMut};

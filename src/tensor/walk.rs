@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::tensor::broadcast_strides;
+use super::broadcast_strides;
 
 /// How operands lie under an output, with adjacent axes merged wherever all operands allow it.
 pub struct Walk {
@@ -43,6 +43,13 @@ impl Walk {
     /// 1 when operand `i` is contiguous along a run, 0 when it is one repeated element.
     pub fn step(&self, i: usize) -> usize {
         self.steps[i]
+    }
+
+    /// Merged axes, outermost first: their sizes, and per operand its strides along them.
+    pub fn axes(&self) -> (Vec<usize>, Vec<Vec<usize>>) {
+        let dims = self.outer.iter().copied().chain([self.inner]).collect();
+        let whole = |(s, &step): (&Vec<usize>, &usize)| s.iter().copied().chain([step]).collect();
+        (dims, self.strides.iter().zip(&self.steps).map(whole).collect())
     }
 
     /// Visits output elements `start .. start + len` in runs of at most `max`: `visit(range, offsets)`, where `range`
