@@ -39,6 +39,12 @@ fn locate(index: u32) -> vec2u {
     return at + rest * params.axes[0].yz;
 }
 
+/// With the sign of the dividend; a finite dividend is its own remainder by infinity.
+fn remainder(p: f32, q: f32) -> f32 {
+    let by_infinity = (bitcast<u32>(q) & 0x7fffffffu) == 0x7f800000u && abs(p) <= 3.4028234e38;
+    return select(p - trunc(p / q) * q, p, by_infinity);
+}
+
 fn float(p: f32, q: f32) -> f32 {
     switch OP {
         case 0u: { return p + q; }
@@ -50,10 +56,10 @@ fn float(p: f32, q: f32) -> f32 {
         case 6u: { return select(select(p, q, q < p), q, is_nan(q)); }
         // remainder with the sign of the divisor, of the dividend
         case 7u: {
-            let r = p - trunc(p / q) * q;
+            let r = remainder(p, q);
             return select(r, r + q, r != 0.0 && (r < 0.0) != (q < 0.0));
         }
-        case 8u: { return p - trunc(p / q) * q; }
+        case 8u: { return remainder(p, q); }
         case 9u: { return select(p, p * q, p < 0.0); }
         case 10u: { return (p + q) * params.scale; }
         case 11u: { return p / (1.0 + exp(-params.scale * p)) * q; }
