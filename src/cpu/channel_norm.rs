@@ -5,9 +5,9 @@ use super::axis::Around;
 use super::layer_norm::moments;
 use super::number::{widened, write_as};
 use super::reduce::Geometry;
-use crate::tensor::walk::Walk;
 use super::{Call, Kernel, math::Real};
 use crate::ops::reduce::reduced_axes;
+use crate::tensor::walk::Walk;
 use crate::{Result, for_float};
 
 pub const KERNELS: &[Kernel] = &[

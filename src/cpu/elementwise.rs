@@ -2,8 +2,8 @@
 
 use super::Call;
 use super::number::{Wide, load, store};
-use crate::tensor::walk::Walk;
 use crate::Result;
+use crate::tensor::walk::Walk;
 use crate::tensor::{Element, View};
 
 /// Elements of one piece of work for a thread.

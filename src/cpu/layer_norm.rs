@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use super::elementwise::CHUNK;
 use super::number::{widened, write_as};
 use super::reduce::fold_run;
-use crate::tensor::walk::Walk;
 use super::{Call, Kernel, math::Real};
+use crate::tensor::walk::Walk;
 use crate::tensor::{View, normalize_axis};
 use crate::{Result, for_float};
 

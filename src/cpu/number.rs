@@ -256,7 +256,11 @@ macro_rules! int {
             }
             #[inline]
             fn shr(self, o: Self) -> Self {
-                u32::try_from(o).ok().and_then(|o| self.checked_shr(o)).unwrap_or(if self < Self::ZERO { !0 } else { 0 })
+                u32::try_from(o).ok().and_then(|o| self.checked_shr(o)).unwrap_or(if self < Self::ZERO {
+                    !0
+                } else {
+                    0
+                })
             }
         }
     };

@@ -99,8 +99,7 @@ pub fn dispatch(
     scale: f32,
 ) -> Result<()> {
     let dtype = if ty.dtype == DType::Bool { e.input_type(0)?.dtype } else { ty.dtype };
-    let number =
-        number(e, op, dtype).ok_or_else(|| e.unsupported(format!("{op} of {}", dtype.name())))?;
+    let number = number(e, op, dtype).ok_or_else(|| e.unsupported(format!("{op} of {}", dtype.name())))?;
     let kind = match dtype {
         DType::F32 => 0,
         DType::I32 => 1,

@@ -7,7 +7,6 @@ pub mod activation;
 pub mod adapter;
 pub mod binary;
 pub mod cast;
-pub mod unary;
 pub mod device;
 pub mod emit;
 pub mod families;
@@ -16,6 +15,7 @@ pub mod program;
 pub mod readback;
 pub mod shader;
 pub mod storage;
+pub mod unary;
 pub mod weights;
 
 pub use adapter::AdapterReport;
