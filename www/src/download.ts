@@ -1,0 +1,269 @@
+import { FewbitError, aborted, throwIfAborted } from './errors.ts';
+import { Store, type Note, type Writer } from './store.ts';
+import type { Progress } from './types.ts';
+
+/** Receives the file in order. Its hash covers everything pushed so far. */
+export interface Sink {
+  reserve(total: number): void;
+  push(chunk: Uint8Array): void;
+  sha256(): string;
+}
+
+export interface Source {
+  /** Address, and name in messages and progress. */
+  url: string;
+  cache: 'opfs' | 'none';
+  sha256: string | undefined;
+  signal: AbortSignal | undefined;
+  onProgress: (progress: Progress) => void;
+}
+
+/** A broken connection is taken up again this often, after a pause that doubles. */
+const RETRIES = 3;
+const FIRST_PAUSE_MS = 250;
+/** Progress is told at most this often, and at the end. */
+const PROGRESS_MS = 50;
+/** How long the server has to say whether a cached model is still the current one. */
+const FRESH_MS = 4000;
+
+/**
+ * Brings a model into a sink: from the cache if it is there, whole and current, else from the network, going on where
+ * an earlier download stopped. `newSink` is called again when what came first turns out to be of no use.
+ */
+export async function download<S extends Sink>(source: Source, newSink: () => S): Promise<S> {
+  const store = source.cache === 'opfs' ? await Store.open(source.url) : undefined;
+  const cached = await store?.read();
+  throwIfAborted(source.signal);
+  if (store && cached?.note.sha256) {
+    const sink = await fromCache(source, cached.file, cached.note, newSink());
+    if (sink) return sink;
+    await store.remove();
+  }
+  // Without a version nobody can say that the rest on the server belongs to the part that is here.
+  let partial = cached && !cached.note.sha256 && cached.note.version ? cached : undefined;
+  for (let starts = 0; starts <= RETRIES; starts++) {
+    const sink = newSink();
+    if (await attempt(source, sink, store, partial)) return sink;
+    // The server has another version than the part that was here: from the start.
+    partial = undefined;
+  }
+  throw new FewbitError('network', `${source.url}: the file on the server changes while it is downloaded`);
+}
+
+/** A file that the user picked. */
+export async function readBlob<S extends Sink>(blob: Blob, source: Omit<Source, 'url' | 'cache'>, sink: S): Promise<S> {
+  const file = blob instanceof File ? blob.name : 'model';
+  const progress = reporter({ ...source, url: file }, 'cache', blob.size);
+  sink.reserve(blob.size);
+  await pipe(blob.stream(), sink, progress, source.signal);
+  progress.end();
+  checkHash(file, source.sha256, sink.sha256());
+  return sink;
+}
+
+/** The cached file, unless the server has a newer one or the bytes are damaged. Works offline. */
+async function fromCache<S extends Sink>(source: Source, file: File, note: Note, sink: S): Promise<S | undefined> {
+  if (source.sha256 && note.sha256 !== source.sha256.toLowerCase()) return undefined;
+  if (await isStale(source, note)) return undefined;
+  const progress = reporter(source, 'cache', file.size);
+  sink.reserve(file.size);
+  await pipe(file.stream(), sink, progress, source.signal);
+  progress.end();
+  return sink.sha256() === note.sha256 ? sink : undefined;
+}
+
+async function isStale(source: Source, note: Note): Promise<boolean> {
+  // A file named by its hash cannot change.
+  if (source.sha256 || !note.version) return false;
+  const limit = AbortSignal.timeout(FRESH_MS);
+  const signal = source.signal ? AbortSignal.any([source.signal, limit]) : limit;
+  try {
+    const response = await fetch(source.url, { method: 'HEAD', signal });
+    return response.ok && versionOf(response) !== '' && versionOf(response) !== note.version;
+  } catch {
+    throwIfAborted(source.signal);
+    return false;
+  }
+}
+
+/** Downloads into the sink; `false` if the stored part belongs to another version. */
+async function attempt(
+  source: Source,
+  sink: Sink,
+  store: Store | undefined,
+  partial: { file: File; note: Note } | undefined,
+): Promise<boolean> {
+  const state = { received: 0, total: 0, version: '' };
+  const progress = reporter(source, 'download', 0);
+  let writer: Writer | undefined;
+  if (partial) {
+    Object.assign(state, { total: partial.note.total, version: partial.note.version });
+    await pipe(partial.file.stream(), sink, progress, source.signal);
+    state.received = partial.file.size;
+  }
+  try {
+    for (let tries = 0, pause = FIRST_PAUSE_MS; ; tries++, pause *= 2) {
+      try {
+        if (state.total > 0 && state.received === state.total) break;
+        const response = await request(source, state.received);
+        const version = versionOf(response);
+        const resumed = state.received > 0;
+        if (resumed && (response.status !== 206 || version !== state.version)) {
+          await response.body?.cancel();
+          return false;
+        }
+        state.total = totalOf(response, state.received);
+        state.version = version;
+        progress.total = state.total;
+        if (!resumed) sink.reserve(state.total);
+        if (!writer && store) writer = await openWriter(store, source.url, state);
+        await receive(response, state, sink, progress, source.signal, (chunk) => {
+          try {
+            writer?.write(chunk);
+          } catch {
+            // No room: go on without the cache.
+            writer?.close();
+            writer = undefined;
+            void store?.remove();
+          }
+        });
+        if (state.received < state.total) throw new TypeError(`the connection closed after ${state.received} bytes`);
+        break;
+      } catch (error) {
+        if (source.signal?.aborted) throw aborted();
+        // `fetch` and its streams report every network trouble as a TypeError.
+        if (!(error instanceof TypeError) || tries === RETRIES || (state.received > 0 && state.version === '')) {
+          throw error instanceof TypeError ? networkError(source.url, error) : error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  } finally {
+    writer?.close();
+  }
+  progress.end();
+  const sha256 = sink.sha256();
+  try {
+    checkHash(source.url, source.sha256, sha256);
+  } catch (error) {
+    await store?.remove();
+    throw error;
+  }
+  if (writer && store) {
+    await store.writeNote({ url: source.url, version: state.version, total: state.received, sha256 }).catch(() => {});
+  }
+  return true;
+}
+
+async function openWriter(
+  store: Store,
+  url: string,
+  state: { received: number; total: number; version: string },
+): Promise<Writer | undefined> {
+  try {
+    if (state.received === 0) await store.writeNote({ url, version: state.version, total: state.total });
+    return await store.writer(state.received);
+  } catch {
+    // Another tab is writing the same model, or the storage is closed to us.
+    return undefined;
+  }
+}
+
+async function request(source: Source, from: number): Promise<Response> {
+  const init: RequestInit = { ...(source.signal && { signal: source.signal }) };
+  if (from > 0) init.headers = { Range: `bytes=${from}-` };
+  const response = await fetch(source.url, init);
+  // 416: the file is shorter than what is there, so it is another file.
+  if (!response.ok && !(from > 0 && response.status === 416)) {
+    throw new FewbitError('network', `${source.url}: HTTP status ${response.status}; check the address`);
+  }
+  return response;
+}
+
+async function receive(
+  response: Response,
+  state: { received: number },
+  sink: Sink,
+  progress: Reporter,
+  signal: AbortSignal | undefined,
+  also: (chunk: Uint8Array) => void,
+): Promise<void> {
+  if (!response.body) return;
+  await pipe(response.body, sink, progress, signal, (chunk) => {
+    also(chunk);
+    state.received += chunk.length;
+  });
+}
+
+async function pipe(
+  stream: ReadableStream<Uint8Array>,
+  sink: Sink,
+  progress: Reporter,
+  signal: AbortSignal | undefined,
+  also?: (chunk: Uint8Array) => void,
+): Promise<void> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      throwIfAborted(signal);
+      if (done) return;
+      sink.push(value);
+      also?.(value);
+      progress.add(value.length);
+    }
+  } catch (error) {
+    await reader.cancel().catch(() => {});
+    throw error;
+  }
+}
+
+/** Bytes of the whole file; 0 when unknown, which includes every compressed transfer. */
+function totalOf(response: Response, from: number): number {
+  const encoding = response.headers.get('content-encoding');
+  if (encoding && encoding !== 'identity') return 0;
+  return from + Number(response.headers.get('content-length') ?? -from);
+}
+
+function versionOf(response: Response): string {
+  return response.headers.get('etag') ?? response.headers.get('last-modified') ?? '';
+}
+
+function checkHash(file: string, expected: string | undefined, found: string): void {
+  if (!expected || expected.toLowerCase() === found) return;
+  throw new FewbitError('integrity', `${file}: its SHA-256 is ${found}, expected ${expected.toLowerCase()}`);
+}
+
+function networkError(url: string, cause: unknown): FewbitError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new FewbitError('network', `${url}: the download failed (${why}); check the address and the connection`, {
+    cause,
+  });
+}
+
+interface Reporter {
+  total: number;
+  add(bytes: number): void;
+  end(): void;
+}
+
+function reporter(source: Source, stage: 'download' | 'cache', total: number): Reporter {
+  let loaded = 0;
+  let last = 0;
+  const tell = () => source.onProgress({ stage, loaded, total: self.total, file: source.url });
+  const self: Reporter = {
+    total,
+    add(bytes) {
+      loaded += bytes;
+      const now = performance.now();
+      if (now - last < PROGRESS_MS) return;
+      last = now;
+      tell();
+    },
+    end() {
+      if (self.total === 0) self.total = loaded;
+      tell();
+    },
+  };
+  return self;
+}

@@ -1,0 +1,173 @@
+import initWasm, { Loader, Model, lastPanic } from '../pkg/fewbit.js';
+import { chooseDevice, type Choice } from './devices.ts';
+import { download, readBlob } from './download.ts';
+import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from './errors.ts';
+import { toPixels, type SentImage } from './image.ts';
+import { fromWire, toWire } from './tensors.ts';
+import type { Classification, Device, ModelInfo, Progress, Tensors } from './types.ts';
+
+/** The calls an engine answers, as they cross to a worker. */
+export interface Calls {
+  open: { params: OpenParams; result: ModelInfo };
+  run: { params: { inputs: Tensors }; result: { outputs: Tensors; info: ModelInfo } };
+  classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
+}
+export type Method = keyof Calls;
+
+export interface OpenParams {
+  source: string | Blob;
+  device: Device;
+  cache: 'opfs' | 'none';
+  sha256: string | undefined;
+}
+
+export interface Context {
+  signal: AbortSignal | undefined;
+  onProgress: (progress: Progress) => void;
+}
+
+let wasm: Promise<unknown> | undefined;
+
+/** Loads the WebAssembly module, once. A failure is not kept: the next call tries again. */
+function ready(): Promise<unknown> {
+  wasm ??= initWasm({ module_or_path: new URL('./fewbit_bg.wasm', import.meta.url) }).catch((error: unknown) => {
+    wasm = undefined;
+    throw toFewbitError(error, error instanceof TypeError ? 'network' : 'unsupported');
+  });
+  return wasm;
+}
+
+/** One model and its device. Lives in a worker, or in the page when no worker is wanted. */
+export class Engine {
+  private model: Model | undefined;
+  private wanted: Device = 'auto';
+  private choice: Choice = { kind: 'wasm', reason: '' };
+  /** Calls run one after the other: a session has one arena. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  call<M extends Method>(method: M, params: Calls[M]['params'], context: Context): Promise<Calls[M]['result']> {
+    const work = this.last.then(async () => {
+      throwIfAborted(context.signal);
+      try {
+        switch (method) {
+          case 'open':
+            return await this.open(params as OpenParams, context);
+          case 'run':
+            return await this.run(params as Calls['run']['params'], context);
+          default:
+            return await this.classify(params as Calls['classify']['params'], context);
+        }
+      } catch (error) {
+        throw fromWasm(error);
+      }
+    });
+    this.last = work.catch(() => {});
+    return work as Promise<Calls[M]['result']>;
+  }
+
+  dispose(): void {
+    this.model?.free();
+    this.model = undefined;
+  }
+
+  private async open(params: OpenParams, context: Context): Promise<ModelInfo> {
+    const { source, device, cache, sha256 } = params;
+    // The module, the device and the model come at the same time.
+    const choosing = chooseDevice(device);
+    const compiled = ready();
+    compiled.catch(() => {});
+    const request = { sha256, signal: context.signal, onProgress: context.onProgress };
+    await compiled;
+    const file = typeof source === 'string' ? source : source instanceof File ? source.name : 'model';
+    const newLoader = () => new Loader(file);
+    const loader =
+      typeof source === 'string'
+        ? await download({ url: source, cache, ...request }, newLoader)
+        : await readBlob(source, request, newLoader());
+    throwIfAborted(context.signal);
+    this.dispose();
+    this.wanted = device;
+    this.choice = await choosing;
+    const bytes = loader.bytes();
+    context.onProgress({ stage: 'compile', loaded: 0, total: bytes, file });
+    this.model = loader.finish();
+    await this.attach();
+    context.onProgress({ stage: 'ready', loaded: bytes, total: bytes, file });
+    return this.info();
+  }
+
+  /** Puts the model on the chosen device. `auto` falls back to WebAssembly, and says so. */
+  private async attach(): Promise<void> {
+    const model = this.opened();
+    try {
+      await model.attach(this.choice.kind);
+    } catch (error) {
+      const plain = fromWasm(error);
+      if (this.choice.kind === 'wasm' || this.wanted !== 'auto') {
+        throw this.choice.kind === 'wasm' ? plain : new FewbitError('unsupported', plain.message, { cause: plain });
+      }
+      this.choice = { kind: 'wasm', reason: `WebGPU failed here: ${plain.message}` };
+      await model.attach('wasm');
+    }
+  }
+
+  private async run(params: Calls['run']['params'], context: Context): Promise<Calls['run']['result']> {
+    const outputs = await this.computing(context, (model, tick) => model.run(toWire(params.inputs), tick));
+    return { outputs: fromWire(outputs), info: this.info() };
+  }
+
+  private async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
+    const pixels = await toPixels(params.image, context.signal);
+    const rgba = new Uint8Array(pixels.data.buffer, pixels.data.byteOffset, pixels.data.byteLength);
+    const labels = await this.computing(context, (model, tick) =>
+      model.classify(rgba, pixels.width, pixels.height, params.topK, tick),
+    );
+    return { labels: labels as Classification[], info: this.info() };
+  }
+
+  /** Computes; after a lost device builds it again and repeats the call once. */
+  private async computing<T>(context: Context, work: (model: Model, tick: () => Promise<void>) => Promise<T>): Promise<T> {
+    const tick = async () => {
+      await macrotask();
+      throwIfAborted(context.signal);
+    };
+    try {
+      return await work(this.opened(), tick);
+    } catch (error) {
+      if (fromWasm(error).code !== 'device-lost') throw error;
+      throwIfAborted(context.signal);
+      await this.attach();
+      return work(this.opened(), tick);
+    }
+  }
+
+  private opened(): Model {
+    if (!this.model) throw new FewbitError('usage', 'the model was disposed of, or never loaded');
+    return this.model;
+  }
+
+  private info(): ModelInfo {
+    const info = JSON.parse(this.opened().info()) as ModelInfo;
+    return { ...info, device: this.choice.kind, reason: this.choice.reason };
+  }
+}
+
+const channel = new MessageChannel();
+const waiting: (() => void)[] = [];
+channel.port1.onmessage = () => waiting.shift()?.();
+
+/** Lets messages in, an abort among them. Unlike a timer it costs microseconds and is not throttled. */
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    channel.port2.postMessage(0);
+  });
+}
+
+/** An error from the module. A trap is a panic, whose message was kept, or an allocation that failed. */
+function fromWasm(error: unknown): FewbitError {
+  if (!(error instanceof WebAssembly.RuntimeError)) return toFewbitError(error);
+  const panic = lastPanic();
+  const code: FewbitErrorCode = panic ? 'bad-model' : 'out-of-memory';
+  return new FewbitError(code, panic ?? 'WebAssembly ran out of memory', { cause: error });
+}

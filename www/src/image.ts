@@ -1,0 +1,75 @@
+import { FewbitError, throwIfAborted } from './errors.ts';
+import type { ImageSource } from './types.ts';
+
+/** What crosses to the engine: everything here survives structured cloning. */
+export type SentImage = string | Blob | ImageBitmap | ImageData;
+
+/** Pixels as a canvas gives them: `[height, width, 4]`, RGBA, 8 bits. */
+export interface Pixels {
+  data: Uint8ClampedArray;
+  width: number;
+  height: number;
+}
+
+// The file's own values: no conversion to the screen's colours, no alpha multiplied in.
+const EXACT: ImageBitmapOptions = { colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
+
+/**
+ * Turns a source that only the page can read (elements, frames) into one that a worker can.
+ * Bitmaps made here are owned by the receiver; a bitmap that the caller passed in is left alone.
+ */
+export async function sendable(image: ImageSource): Promise<{ image: SentImage; transfer: Transferable[] }> {
+  if (typeof image === 'string' || image instanceof URL) {
+    return { image: new URL(image, globalThis.document?.baseURI ?? globalThis.location.href).href, transfer: [] };
+  }
+  if (image instanceof Blob || image instanceof ImageBitmap || image instanceof ImageData) {
+    return { image, transfer: [] };
+  }
+  const bitmap = await bitmapOf(image);
+  return { image: bitmap, transfer: [bitmap] };
+}
+
+/** Fetches and decodes as far as needed. Runs in the engine. */
+export async function toPixels(image: SentImage, signal?: AbortSignal): Promise<Pixels> {
+  if (image instanceof ImageData) return { data: image.data as Uint8ClampedArray, width: image.width, height: image.height };
+  if (image instanceof ImageBitmap) return draw(image);
+  const blob = typeof image === 'string' ? await fetchBlob(image, signal) : image;
+  const bitmap = await bitmapOf(blob);
+  try {
+    throwIfAborted(signal);
+    return draw(bitmap);
+  } finally {
+    bitmap.close();
+  }
+}
+
+async function fetchBlob(url: string, signal?: AbortSignal): Promise<Blob> {
+  let response: Response;
+  try {
+    response = await fetch(url, signal ? { signal } : {});
+  } catch (error) {
+    throwIfAborted(signal);
+    throw new FewbitError('network', `cannot fetch the image ${url}`, { cause: error });
+  }
+  if (!response.ok) throw new FewbitError('network', `cannot fetch the image ${url}: HTTP status ${response.status}`);
+  return response.blob();
+}
+
+async function bitmapOf(source: ImageBitmapSource): Promise<ImageBitmap> {
+  try {
+    return await createImageBitmap(source, EXACT);
+  } catch (error) {
+    throw new FewbitError('unsupported', 'this image cannot be decoded; use a JPEG, PNG, WebP, GIF or AVIF', {
+      cause: error,
+    });
+  }
+}
+
+function draw(bitmap: ImageBitmap): Pixels {
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  if (!context) throw new FewbitError('out-of-memory', `no canvas of ${width}×${height} pixels to be had`);
+  context.drawImage(bitmap, 0, 0);
+  return { data: context.getImageData(0, 0, width, height).data as Uint8ClampedArray, width, height };
+}

@@ -1,0 +1,19 @@
+export { devices, type DeviceInfo } from './devices.ts';
+export { FewbitError, type FewbitErrorCode } from './errors.ts';
+export { load, type Model, type ModelSource } from './model.ts';
+export { pipeline, type ImageClassifier, type Pipelines } from './pipeline.ts';
+export type {
+  CallOptions,
+  Classification,
+  ClassifyOptions,
+  Device,
+  ElementType,
+  ImageSource,
+  LoadOptions,
+  ModelInfo,
+  Progress,
+  Tensor,
+  TensorInfo,
+  Tensors,
+  TypedArray,
+} from './types.ts';

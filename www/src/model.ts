@@ -1,0 +1,112 @@
+import { newBackend, type Backend } from './backend.ts';
+import type { Calls, Method, OpenParams } from './engine.ts';
+import { FewbitError, throwIfAborted, toFewbitError } from './errors.ts';
+import type { CallOptions, LoadOptions, ModelInfo, Progress, Tensors } from './types.ts';
+
+/** Where a model comes from: an address, or a file that the user picked. */
+export type ModelSource = string | URL | Blob;
+
+/**
+ * Loads a `.fewbit` or ONNX model.
+ *
+ * @throws FewbitError with code `network`, `integrity`, `bad-model`, `unsupported`, `out-of-memory` or `aborted`.
+ */
+export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256 } = options;
+  check('device', device, ['auto', 'webgpu', 'wasm']);
+  check('cache', cache, ['opfs', 'none']);
+  throwIfAborted(signal);
+  const address = source instanceof Blob ? source : resolve(source);
+  return Model.open({ source: address, device, cache, sha256 }, worker, { signal, onProgress });
+}
+
+interface OpenContext {
+  signal: AbortSignal | undefined;
+  onProgress: (progress: Progress) => void;
+}
+
+/** A loaded model. Calls are carried out in order; each may be aborted, and the model stays usable. */
+export class Model {
+  /** What the model is and where it runs; renewed with every call. */
+  info: ModelInfo;
+
+  private constructor(
+    private backend: Backend | undefined,
+    private readonly params: OpenParams,
+    private readonly worker: boolean,
+    info: ModelInfo,
+  ) {
+    this.info = info;
+  }
+
+  /** @internal */
+  static async open(params: OpenParams, worker: boolean, context: OpenContext): Promise<Model> {
+    const { backend, info } = await start(params, worker, context);
+    return new Model(backend, params, worker, info);
+  }
+
+  /**
+   * Runs the graph on named inputs.
+   *
+   * @throws FewbitError with code `usage` when names, types or sizes do not fit the model.
+   */
+  async run(inputs: Tensors, options: CallOptions = {}): Promise<Tensors> {
+    return (await this.call('run', { inputs }, options)).outputs;
+  }
+
+  /** @internal Also starts a new engine if the old one broke down. */
+  async call<M extends Exclude<Method, 'open'>>(
+    method: M,
+    params: Calls[M]['params'],
+    { signal }: CallOptions,
+    transfer: Transferable[] = [],
+  ): Promise<Calls[M]['result']> {
+    if (!this.backend) throw new FewbitError('usage', 'the model was disposed of');
+    throwIfAborted(signal);
+    if (this.backend.dead) {
+      const context = { signal, onProgress: () => {} };
+      this.backend = (await start(this.params, this.worker, context)).backend;
+    }
+    const result = await this.backend.call(method, params, { signal, onProgress: () => {} }, transfer);
+    this.info = result.info;
+    return result;
+  }
+
+  /** Frees the memory on all sides. Calls in flight reject. */
+  async dispose(): Promise<void> {
+    this.backend?.close();
+    this.backend = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+}
+
+async function start(
+  params: OpenParams,
+  worker: boolean,
+  context: OpenContext,
+): Promise<{ backend: Backend; info: ModelInfo }> {
+  const backend = await newBackend(worker);
+  try {
+    const cache = backend.canCache ? params.cache : 'none';
+    return { backend, info: await backend.call('open', { ...params, cache }, context) };
+  } catch (error) {
+    backend.close();
+    throw toFewbitError(error);
+  }
+}
+
+function resolve(url: string | URL): string {
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  } catch (error) {
+    throw new FewbitError('usage', `${String(url)} is not an address`, { cause: error });
+  }
+}
+
+function check(name: string, value: string, allowed: string[]): void {
+  if (allowed.includes(value)) return;
+  throw new FewbitError('usage', `option \`${name}\` is ${value}; it may be ${allowed.join(', ')}`);
+}

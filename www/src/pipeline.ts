@@ -1,0 +1,58 @@
+import { FewbitError } from './errors.ts';
+import { sendable } from './image.ts';
+import { load, type Model, type ModelSource } from './model.ts';
+import type { Classification, ClassifyOptions, ImageSource, LoadOptions, ModelInfo } from './types.ts';
+
+/** Labels pictures: call it. */
+export interface ImageClassifier {
+  (image: ImageSource, options?: ClassifyOptions): Promise<Classification[]>;
+  readonly model: Model;
+  readonly info: ModelInfo;
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Tasks by the names that transformers.js gave them. */
+export interface Pipelines {
+  'image-classification': ImageClassifier;
+}
+
+/**
+ * Loads a model for a task. Without an address, `image-classification` takes the classifier in this package.
+ *
+ * @throws FewbitError with code `unsupported` for other tasks, and whatever {@link load} throws.
+ */
+export async function pipeline<T extends keyof Pipelines>(
+  task: T,
+  source?: ModelSource | null,
+  options: LoadOptions = {},
+): Promise<Pipelines[T]> {
+  if (task !== 'image-classification') {
+    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there is \`image-classification\``);
+  }
+  const model = await load(source ?? defaultClassifier(), options);
+  if (model.info.task !== null && model.info.task !== task) {
+    await model.dispose();
+    throw new FewbitError('unsupported', `this model is made for \`${model.info.task}\`, not for \`${task}\``);
+  }
+  return classifier(model);
+}
+
+function defaultClassifier(): URL {
+  return new URL('./classifier.fewbit', import.meta.url);
+}
+
+function classifier(model: Model): ImageClassifier {
+  const classify = async (image: ImageSource, { topK = 5, signal }: ClassifyOptions = {}) => {
+    if (!Number.isInteger(topK) || topK < 1) throw new FewbitError('usage', `topK is ${topK}; it must be 1 or more`);
+    const sent = await sendable(image);
+    const call = { image: sent.image, topK };
+    return (await model.call('classify', call, signal ? { signal } : {}, sent.transfer)).labels;
+  };
+  return Object.defineProperties(classify, {
+    model: { value: model },
+    info: { get: () => model.info },
+    dispose: { value: () => model.dispose() },
+    [Symbol.asyncDispose]: { value: () => model.dispose() },
+  }) as ImageClassifier;
+}

@@ -1,0 +1,107 @@
+/**
+ * Models in the browser's private file system (OPFS), one data file and one note a model. Sync access handles write
+ * through at once, so what a closed tab had received is there for the next visit to go on from; they exist in dedicated
+ * workers only.
+ */
+
+/** What is written beside the bytes. */
+export interface Note {
+  url: string;
+  /** How the server identifies this version: entity tag, else modification date, else empty. */
+  version: string;
+  /** Bytes of the whole file; 0 = unknown. */
+  total: number;
+  /** Set when the file is whole. */
+  sha256?: string;
+}
+
+/** The part of the worker-only interface that is used here; the `dom` types leave it out. */
+interface SyncHandle {
+  write(data: Uint8Array, options?: { at: number }): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
+}
+type Handle = FileSystemFileHandle & { createSyncAccessHandle?: () => Promise<SyncHandle> };
+
+const FOLDER = 'fewbit-models';
+
+export class Store {
+  private constructor(
+    private readonly folder: FileSystemDirectoryHandle,
+    private readonly name: string,
+  ) {}
+
+  /** The place of one model; `undefined` where this browser, or its private mode, has none. */
+  static async open(url: string): Promise<Store | undefined> {
+    try {
+      if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) return undefined;
+      const root = await navigator.storage.getDirectory();
+      const folder = await root.getDirectoryHandle(FOLDER, { create: true });
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url)));
+      return new Store(folder, [...digest.slice(0, 16)].map((b) => b.toString(16).padStart(2, '0')).join(''));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The bytes that are there and their note; `undefined` if there are none or the note is not readable. */
+  async read(): Promise<{ file: File; note: Note } | undefined> {
+    try {
+      const note = JSON.parse(await (await this.file('.json')).text()) as Note;
+      return { file: await this.file('.bin'), note };
+    } catch {
+      return undefined;
+    }
+  }
+
+  async writeNote(note: Note): Promise<void> {
+    const sink = await this.sink('.json');
+    try {
+      sink.truncate(0);
+      sink.write(new TextEncoder().encode(JSON.stringify(note)), { at: 0 });
+      sink.flush();
+    } finally {
+      sink.close();
+    }
+  }
+
+  /** Opens the data file for writing from byte `offset`; fails while another tab writes it. */
+  async writer(offset: number): Promise<Writer> {
+    const sink = await this.sink('.bin');
+    sink.truncate(offset);
+    return new Writer(sink, offset);
+  }
+
+  async remove(): Promise<void> {
+    for (const extension of ['.json', '.bin']) await this.folder.removeEntry(this.name + extension).catch(() => {});
+  }
+
+  private async file(extension: string): Promise<File> {
+    return (await this.folder.getFileHandle(this.name + extension)).getFile();
+  }
+
+  private async sink(extension: string): Promise<SyncHandle> {
+    const handle: Handle = await this.folder.getFileHandle(this.name + extension, { create: true });
+    if (!handle.createSyncAccessHandle) throw new Error('sync access handles exist in workers only');
+    return handle.createSyncAccessHandle();
+  }
+}
+
+export class Writer {
+  constructor(
+    private readonly sink: SyncHandle,
+    private offset: number,
+  ) {}
+
+  write(chunk: Uint8Array): void {
+    const written = this.sink.write(chunk, { at: this.offset });
+    if (written !== chunk.length) throw new DOMException('the storage is full', 'QuotaExceededError');
+    this.offset += written;
+  }
+
+  close(): void {
+    this.sink.flush();
+    this.sink.close();
+  }
+}

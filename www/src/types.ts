@@ -1,0 +1,125 @@
+/** Where a model may be asked to run. `auto` takes a hardware GPU if there is one, else WebAssembly. */
+export type Device = 'auto' | 'webgpu' | 'wasm';
+
+export interface Progress {
+  /** `download`: from the network; `cache`: from the browser's own storage; `compile`: building the plan; `ready`. */
+  stage: 'download' | 'cache' | 'compile' | 'ready';
+  /** Bytes so far. */
+  loaded: number;
+  /** Bytes in all; 0 when the server does not say. */
+  total: number;
+  /** Address of the model. */
+  file: string;
+}
+
+export interface LoadOptions {
+  device?: Device;
+  /** Compute in a module worker, so that the page stays responsive. Default true. */
+  worker?: boolean;
+  /** Stops the download and the preparation. */
+  signal?: AbortSignal;
+  /** `opfs` keeps the model in the browser's private file system. Needs the worker. Default `opfs`. */
+  cache?: 'opfs' | 'none';
+  /** Expected SHA-256 of the file, in hexadecimal; another file is refused with `integrity`. */
+  sha256?: string;
+  onProgress?: (progress: Progress) => void;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+/** Element types, named as in numpy. */
+export type ElementType =
+  | 'float32'
+  | 'float64'
+  | 'float16'
+  | 'bfloat16'
+  | 'int8'
+  | 'uint8'
+  | 'int16'
+  | 'uint16'
+  | 'int32'
+  | 'uint32'
+  | 'int64'
+  | 'uint64'
+  | 'bool';
+
+/** A dense row-major tensor. */
+export interface Tensor {
+  data: TypedArray;
+  dims: readonly number[];
+  /** Says what `data` cannot: `float16` and `bfloat16` come as `Uint16Array`, `bool` as `Uint8Array`. */
+  type?: ElementType;
+}
+
+export type Tensors = Record<string, Tensor>;
+
+export interface TensorInfo {
+  name: string;
+  type: ElementType;
+  /** A string is a size that the caller chooses. */
+  dims: (number | string)[];
+}
+
+/** What a loaded model is and where it runs. */
+export interface ModelInfo {
+  device: 'webgpu' | 'wasm';
+  /** Name of the adapter, or of the instruction set. */
+  deviceName: string;
+  /** Why this device, in a sentence. */
+  reason: string;
+  task: string | null;
+  /** Size of the file in bytes. */
+  bytes: number;
+  /** Weights in the model. */
+  parameters: number;
+  bitsPerWeight: number;
+  inputs: TensorInfo[];
+  outputs: TensorInfo[];
+  /** How often each operator occurs in the graph. */
+  operators: Record<string, number>;
+  /** Peak memory of activations in bytes; 0 before the first run. */
+  arenaBytes: number;
+  /** Executed steps per place, after the first run: `{ cpu: 3, gpu: 71 }`. */
+  placement: Record<string, number>;
+  license: string | null;
+  provenance: string | null;
+}
+
+/** A picture in any form a page may hold one. A string is an address. */
+export type ImageSource =
+  | string
+  | URL
+  | Blob
+  | ImageBitmap
+  | ImageData
+  | HTMLImageElement
+  | HTMLCanvasElement
+  | HTMLVideoElement
+  | OffscreenCanvas
+  | VideoFrame;
+
+export interface Classification {
+  label: string;
+  index: number;
+  /** Probability, 0 to 1. */
+  score: number;
+}
+
+export interface ClassifyOptions extends CallOptions {
+  /** How many labels; default 5. */
+  topK?: number;
+}
