@@ -53,7 +53,7 @@ export async function download<S extends Sink>(source: Source, newSink: () => S)
 /** A file that the user picked. */
 export async function readBlob<S extends Sink>(blob: Blob, source: Omit<Source, 'url' | 'cache'>, sink: S): Promise<S> {
   const file = blob instanceof File ? blob.name : 'model';
-  const progress = reporter({ ...source, url: file }, 'cache', blob.size);
+  const progress = reporter({ url: file, onProgress: source.onProgress }, 'cache', blob.size);
   sink.reserve(blob.size);
   await pipe(blob.stream(), sink, progress, source.signal);
   progress.end();
@@ -247,7 +247,7 @@ interface Reporter {
   end(): void;
 }
 
-function reporter(source: Source, stage: 'download' | 'cache', total: number): Reporter {
+function reporter(source: Pick<Source, 'url' | 'onProgress'>, stage: 'download' | 'cache', total: number): Reporter {
   let loaded = 0;
   let last = 0;
   const tell = () => source.onProgress({ stage, loaded, total: self.total, file: source.url });

@@ -22,7 +22,8 @@ self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
       signal: controller.signal,
       onProgress: (progress) => reply({ id, progress }),
     });
-    reply({ id, result }, 'outputs' in result ? buffersOf(result.outputs) : []);
+    const moved = data.method === 'run' ? buffersOf((result as Calls['run']['result']).outputs) : [];
+    reply({ id, result }, moved);
   } catch (error) {
     const { code, message, cause } = toFewbitError(error);
     reply({ id, error: { code, message }, dead: cause instanceof WebAssembly.RuntimeError });
