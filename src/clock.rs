@@ -18,3 +18,42 @@ pub fn now_ms() -> f64 {
 pub fn now_ms() -> f64 {
     0.0
 }
+
+/// Lets the event loop of a browser's thread in: once a hook is set, it is awaited, and what it throws ends the work.
+/// Elsewhere returns at once.
+#[cfg(not(all(target_arch = "wasm32", feature = "js")))]
+pub async fn breathe() -> crate::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+pub use browser::{breathe, set_breath};
+
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+mod browser {
+    use std::cell::RefCell;
+
+    use js_sys::{Function, Promise};
+    use wasm_bindgen::{JsCast, JsValue};
+    use wasm_bindgen_futures::JsFuture;
+
+    use crate::{Error, Result};
+
+    thread_local! {
+        static BREATH: RefCell<Option<Function>> = const { RefCell::new(None) };
+    }
+
+    /// Sets a function that returns a promise; it rejects to end the work.
+    pub fn set_breath(breath: Function) {
+        BREATH.set(Some(breath));
+    }
+
+    pub async fn breathe() -> Result<()> {
+        let Some(breath) = BREATH.with_borrow(Clone::clone) else { return Ok(()) };
+        let promise = breath.call0(&JsValue::UNDEFINED).and_then(|p| p.dyn_into::<Promise>());
+        match promise {
+            Ok(promise) => JsFuture::from(promise).await.map(|_| ()).map_err(|_| Error::Aborted),
+            Err(_) => Err(Error::Aborted),
+        }
+    }
+}

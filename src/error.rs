@@ -15,6 +15,10 @@ pub enum Error {
     #[error("{file}: {what}")]
     Format { file: String, what: String },
 
+    /// The bytes of a file are not the ones that were written: a hash differs.
+    #[error("{file}: {what}")]
+    Integrity { file: String, what: String },
+
     /// A node of the graph is malformed or its inputs do not fit.
     #[error("operator {operator} `{node}`: {what}")]
     Node { operator: String, node: String, what: String },
@@ -62,6 +66,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::Io { .. } => "network",
+            Error::Integrity { .. } => "integrity",
             Error::Format { .. } | Error::Node { .. } => "bad-model",
             Error::Unsupported(_) | Error::UnknownOperator(_) | Error::NeedsValue { .. } => "unsupported",
             Error::Usage(_) => "usage",

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::{Arg, Call, Kernel, Prepare, Prepared, Threads, find};
-use crate::clock::now_ms;
+use crate::clock::{breathe, now_ms};
 use crate::graph::{Node, Place, Schedule, ValueId, Weight};
 use crate::tensor::{Tensor, TensorType, View, ViewMut};
 use crate::{Error, Result};
+
+/// How long a browser's thread computes before it looks for messages: an abort waits this long, and a step.
+const BREATH_MS: f64 = 12.0;
 
 pub struct Program {
     schedule: Arc<Schedule>,
@@ -36,12 +39,18 @@ impl Program {
     }
 
     /// `inputs` in the order of `graph.inputs`, of the schedule's types; outputs in the order of `graph.outputs`.
-    pub fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let schedule = self.schedule.clone();
+        let mut breath = now_ms();
         for (node, step) in schedule.graph.nodes.iter().zip(&mut self.steps) {
             let start = now_ms();
             run_step(&schedule, node, step, &mut self.arena, inputs, &self.threads)?;
-            step.ms = now_ms() - start;
+            let end = now_ms();
+            step.ms = end - start;
+            if end - breath >= BREATH_MS {
+                breathe().await?;
+                breath = now_ms();
+            }
         }
         schedule.graph.outputs.iter().map(|&id| read(&schedule, &self.arena, inputs, id)?.to_tensor()).collect()
     }

@@ -58,6 +58,11 @@ impl Model {
         read(name, Bytes::copy_from_slice(bytes), None)
     }
 
+    /// Like `from_bytes`; a format that is read in place costs no copy.
+    pub fn from_vec(name: &str, bytes: Vec<u8>) -> Result<Model> {
+        if safetensors::detect(&bytes) { Self::from_bytes(name, &bytes) } else { read(name, bytes.into(), None) }
+    }
+
     /// Writes a `.fewbit` file, from which `open` gives the same model again. A failure leaves no half-written file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();

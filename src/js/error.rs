@@ -17,15 +17,6 @@ pub fn to_js(error: Error) -> JsValue {
     object.into()
 }
 
-/// What a callback threw, as an error of ours. The only thing callbacks throw on purpose is an abort.
-pub fn from_js(thrown: &JsValue) -> Error {
-    let code = Reflect::get(thrown, &"code".into()).ok().and_then(|c| c.as_string());
-    match code.as_deref() {
-        Some("aborted") => Error::Aborted,
-        _ => Error::Usage(format!("a callback failed: {thrown:?}")),
-    }
-}
-
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// A panic reaches JavaScript as a bare trap: keeps its message for `last_panic`.

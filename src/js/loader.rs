@@ -1,19 +1,31 @@
-//! Takes a model file in pieces, as they arrive.
+//! Takes a model file in pieces, as they arrive. Of a `.fewbit` file no more than one tensor is kept twice.
 
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
 use super::error::{keep_panics, to_js};
 use super::model::JsModel;
+use crate::formats::container::{self, Builder};
+use crate::formats::safetensors;
 use crate::graph::Model;
 use crate::{Error, Result};
 
-/// A model on its way in. `reserve`, then `push` for each piece, then `finish`.
+/// A model on its way in: `push` for each piece in order, then `finish`.
 #[wasm_bindgen]
 pub struct Loader {
     name: String,
-    bytes: Vec<u8>,
     hash: Sha256,
+    received: u64,
+    state: State,
+}
+
+enum State {
+    /// Too little to know the format, or a header that is not whole.
+    Start(Vec<u8>),
+    /// A `.fewbit` file past its header: tensor number `next` is being collected.
+    Tensors { builder: Box<Builder>, next: usize, part: Vec<u8> },
+    /// Another format, read when it is whole.
+    Whole(Vec<u8>),
 }
 
 #[wasm_bindgen]
@@ -22,24 +34,18 @@ impl Loader {
     #[wasm_bindgen(constructor)]
     pub fn new(name: String) -> Loader {
         keep_panics();
-        Loader { name, bytes: Vec::new(), hash: Sha256::new() }
-    }
-
-    /// Makes room for `total` bytes at once, if there is any; 0 = unknown.
-    pub fn reserve(&mut self, total: usize) -> Result<(), JsValue> {
-        self.grow(total.saturating_sub(self.bytes.len())).map_err(to_js)
+        Loader { name, hash: Sha256::new(), received: 0, state: State::Start(Vec::new()) }
     }
 
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), JsValue> {
         self.hash.update(chunk);
-        self.grow(chunk.len()).map_err(to_js)?;
-        self.bytes.extend_from_slice(chunk);
-        Ok(())
+        self.received += chunk.len() as u64;
+        self.take(chunk).map_err(to_js)
     }
 
     /// Bytes so far.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
+    pub fn bytes(&self) -> f64 {
+        self.received as f64
     }
 
     /// SHA-256 of the bytes so far, in hexadecimal.
@@ -49,17 +55,93 @@ impl Loader {
 
     /// Reads the file. Consumes the loader.
     pub fn finish(self) -> Result<JsModel, JsValue> {
-        let size = self.bytes.len();
-        let model = Model::from_bytes(&self.name, &self.bytes).map_err(to_js)?;
-        Ok(JsModel::new(model, size))
+        let received = self.received;
+        let model = self.build().map_err(to_js)?;
+        Ok(JsModel::new(model, received))
     }
 }
 
 impl Loader {
-    fn grow(&mut self, more: usize) -> Result<()> {
-        self.bytes.try_reserve(more).map_err(|_| {
-            let mib = (self.bytes.len() + more) >> 20;
-            Error::OutOfMemory(format!("no room for {mib} MiB of {}; use a smaller model", self.name))
-        })
+    fn take(&mut self, mut chunk: &[u8]) -> Result<()> {
+        match &mut self.state {
+            State::Start(bytes) => {
+                append(bytes, chunk, &self.name)?;
+                self.recognise()
+            }
+            State::Whole(bytes) => append(bytes, chunk, &self.name),
+            State::Tensors { builder, next, part } => {
+                loop {
+                    // Empty tensors have no bytes to wait for.
+                    let Some(entry) = builder.header().tensors().get(*next) else {
+                        return if chunk.is_empty() { Ok(()) } else { Err(too_long(&self.name)) };
+                    };
+                    let size = (entry.range.end - entry.range.start) as usize;
+                    let (here, rest) = chunk.split_at(chunk.len().min(size - part.len()));
+                    if part.is_empty() && here.len() < size {
+                        reserve(part, size, &self.name)?;
+                    }
+                    chunk = rest;
+                    if part.is_empty() && here.len() == size {
+                        builder.put_bytes(*next, here)?;
+                    } else {
+                        append(part, here, &self.name)?;
+                        if part.len() < size {
+                            return Ok(());
+                        }
+                        builder.put_bytes(*next, part)?;
+                        part.clear();
+                    }
+                    *next += 1;
+                }
+            }
+        }
     }
+
+    /// Leaves `Start` as soon as the first bytes tell the format, and a safetensors header is whole.
+    fn recognise(&mut self) -> Result<()> {
+        let State::Start(bytes) = &mut self.state else { return Ok(()) };
+        if bytes.len() <= safetensors::PREFIX {
+            return Ok(());
+        }
+        if !safetensors::detect(bytes) {
+            self.state = State::Whole(std::mem::take(bytes));
+            return Ok(());
+        }
+        let header_len = safetensors::header_len(&self.name, bytes)? as usize;
+        if bytes.len() < header_len {
+            return Ok(());
+        }
+        let bytes = std::mem::take(bytes);
+        let builder = Box::new(Builder::new(container::parse_header(&self.name, &bytes)?));
+        self.state = State::Tensors { builder, next: 0, part: Vec::new() };
+        self.take(&bytes[header_len..])
+    }
+
+    fn build(self) -> Result<Model> {
+        match self.state {
+            State::Start(bytes) | State::Whole(bytes) => Model::from_vec(&self.name, bytes),
+            State::Tensors { builder, .. } if builder.header().file_len() != self.received => {
+                let (want, got) = (builder.header().file_len(), self.received);
+                Err(Error::format(self.name, format!("has {got} bytes instead of {want}; fetch it again")))
+            }
+            State::Tensors { builder, .. } => builder.finish(),
+        }
+    }
+}
+
+fn append(bytes: &mut Vec<u8>, more: &[u8], name: &str) -> Result<()> {
+    reserve(bytes, more.len(), name)?;
+    bytes.extend_from_slice(more);
+    Ok(())
+}
+
+fn reserve(bytes: &mut Vec<u8>, more: usize, name: &str) -> Result<()> {
+    bytes.try_reserve(more).map_err(|_| {
+        let mib = bytes.len().saturating_add(more) >> 20;
+        Error::OutOfMemory(format!("no room for {mib} MiB of {name}; use a smaller model"))
+    })
+}
+
+fn too_long(name: &str) -> Error {
+    Error::format(name, "has bytes after its last tensor; fetch it again")
 }

@@ -7,3 +7,11 @@ pub mod values;
 
 pub use loader::Loader;
 pub use model::JsModel;
+
+use wasm_bindgen::prelude::*;
+
+/// Sets what is awaited every few milliseconds of computing; it rejects to abort the call.
+#[wasm_bindgen(js_name = setBreath)]
+pub fn set_breath(breath: js_sys::Function) {
+    crate::clock::set_breath(breath);
+}

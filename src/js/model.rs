@@ -18,12 +18,12 @@ use crate::{Error, Result};
 #[wasm_bindgen(js_name = Model)]
 pub struct JsModel {
     model: Model,
-    file_bytes: usize,
+    file_bytes: u64,
     session: RefCell<Option<Session>>,
 }
 
 impl JsModel {
-    pub(super) fn new(model: Model, file_bytes: usize) -> Self {
+    pub(super) fn new(model: Model, file_bytes: u64) -> Self {
         JsModel { model, file_bytes, session: RefCell::new(None) }
     }
 
@@ -40,8 +40,8 @@ impl JsModel {
         let report = session.as_ref().and_then(Session::report).unwrap_or_default();
         let mut placement = serde_json::Map::new();
         for node in &report.nodes {
-            let count = placement.get(node.place).and_then(Value::as_u64).unwrap_or(0);
-            placement.insert(node.place.into(), (count + 1).into());
+            let count = placement.get(&node.place).and_then(Value::as_u64).unwrap_or(0);
+            placement.insert(node.place.clone(), (count + 1).into());
         }
         let graph = &self.model.graph;
         let mut operators = serde_json::Map::new();

@@ -78,7 +78,7 @@ impl Plan {
     /// `inputs` in the order of the graph's inputs, of the plan's types.
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         match &mut self.program {
-            Program::Cpu(program) => program.run(inputs),
+            Program::Cpu(program) => program.run(inputs).await,
             #[cfg(feature = "gpu")]
             Program::Gpu(program) => program.run(inputs).await,
         }

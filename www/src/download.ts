@@ -1,10 +1,9 @@
-import { FewbitError, aborted, throwIfAborted } from './errors.ts';
+import { FewbitError, aborted, throwIfAborted, toFewbitError } from './errors.ts';
 import { Store, type Note, type Writer } from './store.ts';
 import type { Progress } from './types.ts';
 
 /** Receives the file in order. Its hash covers everything pushed so far. */
 export interface Sink {
-  reserve(total: number): void;
   push(chunk: Uint8Array): void;
   sha256(): string;
 }
@@ -54,7 +53,6 @@ export async function download<S extends Sink>(source: Source, newSink: () => S)
 export async function readBlob<S extends Sink>(blob: Blob, source: Omit<Source, 'url' | 'cache'>, sink: S): Promise<S> {
   const file = blob instanceof File ? blob.name : 'model';
   const progress = reporter({ url: file, onProgress: source.onProgress }, 'cache', blob.size);
-  sink.reserve(blob.size);
   await pipe(blob.stream(), sink, progress, source.signal);
   progress.end();
   checkHash(file, source.sha256, sink.sha256());
@@ -66,8 +64,13 @@ async function fromCache<S extends Sink>(source: Source, file: File, note: Note,
   if (source.sha256 && note.sha256 !== source.sha256.toLowerCase()) return undefined;
   if (await isStale(source, note)) return undefined;
   const progress = reporter(source, 'cache', file.size);
-  sink.reserve(file.size);
-  await pipe(file.stream(), sink, progress, source.signal);
+  try {
+    await pipe(file.stream(), sink, progress, source.signal);
+  } catch {
+    // Bytes that no loader takes are damaged bytes.
+    throwIfAborted(source.signal);
+    return undefined;
+  }
   progress.end();
   return sink.sha256() === note.sha256 ? sink : undefined;
 }
@@ -98,7 +101,12 @@ async function attempt(
   let writer: Writer | undefined;
   if (partial) {
     Object.assign(state, { total: partial.note.total, version: partial.note.version });
-    await pipe(partial.file.stream(), sink, progress, source.signal);
+    try {
+      await pipe(partial.file.stream(), sink, progress, source.signal);
+    } catch {
+      throwIfAborted(source.signal);
+      return false;
+    }
     state.received = partial.file.size;
   }
   try {
@@ -115,7 +123,6 @@ async function attempt(
         state.total = totalOf(response, state.received);
         state.version = version;
         progress.total = state.total;
-        if (!resumed) sink.reserve(state.total);
         if (!writer && store) writer = await openWriter(store, source.url, state);
         await receive(response, state, sink, progress, source.signal, (chunk) => {
           try {
@@ -131,6 +138,8 @@ async function attempt(
         break;
       } catch (error) {
         if (source.signal?.aborted) throw aborted();
+        // What the loader refuses must not be the beginning of the next attempt.
+        if (toFewbitError(error, 'network').code !== 'network' && state.received > 0) await discard(store, writer);
         // `fetch` and its streams report every network trouble as a TypeError.
         if (!(error instanceof TypeError) || tries === RETRIES || (state.received > 0 && state.version === '')) {
           throw error instanceof TypeError ? networkError(source.url, error) : error;
@@ -153,6 +162,11 @@ async function attempt(
     await store.writeNote({ url: source.url, version: state.version, total: state.received, sha256 }).catch(() => {});
   }
   return true;
+}
+
+async function discard(store: Store | undefined, writer: Writer | undefined): Promise<void> {
+  writer?.close();
+  await store?.remove();
 }
 
 async function openWriter(

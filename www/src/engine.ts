@@ -1,4 +1,4 @@
-import initWasm, { Loader, Model, lastPanic } from '../pkg/fewbit.js';
+import initWasm, { Loader, Model, lastPanic, setBreath } from '../pkg/fewbit.js';
 import { chooseDevice, type Choice } from './devices.ts';
 import { download, readBlob } from './download.ts';
 import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from './errors.ts';
@@ -30,11 +30,25 @@ let wasm: Promise<unknown> | undefined;
 
 /** Loads the WebAssembly module, once. A failure is not kept: the next call tries again. */
 function ready(): Promise<unknown> {
-  wasm ??= initWasm({ module_or_path: new URL('./fewbit_bg.wasm', import.meta.url) }).catch((error: unknown) => {
-    wasm = undefined;
-    throw toFewbitError(error, error instanceof TypeError ? 'network' : 'unsupported');
-  });
+  wasm ??= initWasm({ module_or_path: new URL('./fewbit_bg.wasm', import.meta.url) }).then(
+    () => setBreath(breathe),
+    (error: unknown) => {
+      wasm = undefined;
+      throw toFewbitError(error, error instanceof TypeError ? 'network' : 'unsupported');
+    },
+  );
   return wasm;
+}
+
+/** Settles when the last call that computes has ended, and the signal of the one that does. */
+let turns: Promise<unknown> = Promise.resolve();
+let computing: AbortSignal | undefined;
+
+/** Awaited by the module every few milliseconds: lets messages in, an abort among them. */
+async function breathe(): Promise<void> {
+  const signal = computing;
+  await macrotask();
+  throwIfAborted(signal);
 }
 
 /** One model and its device. Lives in a worker, or in the page when no worker is wanted. */
@@ -112,33 +126,40 @@ export class Engine {
   }
 
   private async run(params: Calls['run']['params'], context: Context): Promise<Calls['run']['result']> {
-    const outputs = await this.computing(context, (model, tick) => model.run(toWire(params.inputs), tick));
+    const outputs = await this.computing(context, (model) => model.run(toWire(params.inputs)));
     return { outputs: fromWire(outputs), info: this.info() };
   }
 
   private async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
     const pixels = await toPixels(params.image, context.signal);
     const rgba = new Uint8Array(pixels.data.buffer, pixels.data.byteOffset, pixels.data.byteLength);
-    const labels = await this.computing(context, (model, tick) =>
-      model.classify(rgba, pixels.width, pixels.height, params.topK, tick),
+    const labels = await this.computing(context, (model) =>
+      model.classify(rgba, pixels.width, pixels.height, params.topK),
     );
     return { labels: labels as Classification[], info: this.info() };
   }
 
-  /** Computes; after a lost device builds it again and repeats the call once. */
-  private async computing<T>(context: Context, work: (model: Model, tick: () => Promise<void>) => Promise<T>): Promise<T> {
-    const tick = async () => {
-      await macrotask();
-      throwIfAborted(context.signal);
-    };
+  /** Computes; a device that was lost and could not be opened again is replaced, and the call repeated once. */
+  private async computing<T>(context: Context, work: (model: Model) => Promise<T>): Promise<T> {
     try {
-      return await work(this.opened(), tick);
+      return await this.turn(context, work);
     } catch (error) {
       if (fromWasm(error).code !== 'device-lost') throw error;
       throwIfAborted(context.signal);
       await this.attach();
-      return work(this.opened(), tick);
+      return this.turn(context, work);
     }
+  }
+
+  /** One call inside the module, alone: the engines of a page share it. */
+  private turn<T>(context: Context, work: (model: Model) => Promise<T>): Promise<T> {
+    const mine = turns.then(() => {
+      throwIfAborted(context.signal);
+      computing = context.signal;
+      return work(this.opened());
+    });
+    turns = mine.catch(() => {}).then(() => (computing = undefined));
+    return mine;
   }
 
   private opened(): Model {

@@ -89,6 +89,8 @@ export class Store {
 }
 
 export class Writer {
+  private closed = false;
+
   constructor(
     private readonly sink: SyncHandle,
     private offset: number,
@@ -100,7 +102,10 @@ export class Writer {
     this.offset += written;
   }
 
+  /** May be called again. */
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     this.sink.flush();
     this.sink.close();
   }

@@ -86,7 +86,8 @@ fn parse_spec(file: &str, json: &str, sha256: &str, header: &safetensors::Header
 }
 
 fn corrupted(file: &str, what: &str) -> Error {
-    Error::format(file, format!("the SHA-256 of its {what} differs: the file is damaged, fetch it again"))
+    let what = format!("the SHA-256 of its {what} differs: the file is damaged, fetch it again");
+    Error::Integrity { file: file.into(), what }
 }
 
 /// Reads a whole file of `len` bytes, each tensor straight into its buffer.
