@@ -2,42 +2,64 @@
 
 use std::cell::RefCell;
 
+use js_sys::{Array, Object, Reflect};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::error::to_js;
 use super::values;
 use crate::graph::{Dim, Model, ValueId};
-use crate::runtime::{Device, Session};
+use crate::runtime::{Device, Report, Session};
+use crate::tasks::{Classifier, Prediction};
 use crate::tensor::Tensor;
+use crate::vision::Photo;
 use crate::{Error, Result};
 
-/// A model in host memory, and a session once a device is attached.
+/// A model in host memory, its device, and what runs it, built at the first call of its kind.
 ///
-/// A call takes the session out while it runs: calls must not overlap (`engine.ts` queues them).
+/// A call takes its runner out while it runs: calls must not overlap (`engine.ts` queues them).
 #[wasm_bindgen(js_name = Model)]
 pub struct JsModel {
     model: Model,
     file_bytes: u64,
+    device: RefCell<Option<Device>>,
     session: RefCell<Option<Session>>,
+    classifier: RefCell<Option<Classifier>>,
 }
 
 impl JsModel {
     pub(super) fn new(model: Model, file_bytes: u64) -> Self {
-        JsModel { model, file_bytes, session: RefCell::new(None) }
+        let (device, session, classifier) = (RefCell::new(None), RefCell::new(None), RefCell::new(None));
+        JsModel { model, file_bytes, device, session, classifier }
+    }
+
+    fn device(&self) -> Result<Device> {
+        self.device.borrow().clone().ok_or_else(|| Error::Usage("no device is attached".into()))
     }
 
     async fn run_tensors(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
         let taken = self.session.borrow_mut().take();
-        let mut session = taken.ok_or_else(|| Error::Usage("no device is attached, or a call is in flight".into()))?;
+        let mut session = taken.map_or_else(|| Session::new(&self.model, &self.device()?), Ok)?;
         let result = session.run_async(inputs).await;
         *self.session.borrow_mut() = Some(session);
         result
     }
 
+    async fn label(&self, photo: &Photo, top_k: usize) -> Result<Vec<Prediction>> {
+        let taken = self.classifier.borrow_mut().take();
+        let mut classifier = taken.map_or_else(|| Classifier::new(&self.model, &self.device()?), Ok)?;
+        let result = classifier.classify_async(photo, top_k).await;
+        *self.classifier.borrow_mut() = Some(classifier);
+        result
+    }
+
+    fn report(&self) -> Report {
+        let of_session = self.session.borrow().as_ref().and_then(Session::report);
+        of_session.or_else(|| self.classifier.borrow().as_ref()?.session().report()).unwrap_or_default()
+    }
+
     fn describe(&self) -> Value {
-        let session = self.session.borrow();
-        let report = session.as_ref().and_then(Session::report).unwrap_or_default();
+        let report = self.report();
         let mut placement = serde_json::Map::new();
         for node in &report.nodes {
             let count = placement.get(&node.place).and_then(Value::as_u64).unwrap_or(0);
@@ -53,7 +75,7 @@ impl JsModel {
         let parameters: usize = weights.clone().map(|w| w.ty().len()).sum();
         let weight_bytes: usize = weights.map(|w| w.bytes()).sum();
         json!({
-            "deviceName": session.as_ref().map(|s| s.device().describe()),
+            "deviceName": self.device.borrow().as_ref().map(Device::describe),
             "task": self.model.manifest.task,
             "bytes": self.file_bytes,
             "parameters": parameters,
@@ -87,14 +109,14 @@ impl JsModel {
     pub async fn attach(&self, device: String) -> Result<(), JsValue> {
         let attach = async {
             self.session.borrow_mut().take();
+            self.classifier.borrow_mut().take();
             let device = match device.as_str() {
                 #[cfg(feature = "gpu")]
                 "webgpu" => Device::gpu_async().await?,
                 "wasm" => Device::cpu(1)?,
                 other => return Err(Error::Unsupported(format!("there is no device `{other}`"))),
             };
-            let session = Session::new(&self.model, &device)?;
-            *self.session.borrow_mut() = Some(session);
+            *self.device.borrow_mut() = Some(device);
             Ok(())
         };
         attach.await.map_err(to_js)
@@ -110,8 +132,29 @@ impl JsModel {
         run.await.map_err(to_js)
     }
 
+    /// Labels a photo; `rgba`: `[height, width, 4]`. Resolves to an array of `{ label, index, score }`, best first.
+    pub async fn classify(&self, rgba: &[u8], width: usize, height: usize, top_k: usize) -> Result<JsValue, JsValue> {
+        let photo = Photo::from_rgba(width, height, rgba).map_err(to_js)?;
+        let predictions = self.label(&photo, top_k).await.map_err(to_js)?;
+        Ok(predictions.iter().map(prediction_to_js).collect::<Array>().into())
+    }
+
     /// What the model is and where it runs, as JSON (`ModelInfo` in `types.ts`, less what the caller knows).
     pub fn info(&self) -> String {
         self.describe().to_string()
     }
+}
+
+fn prediction_to_js(prediction: &Prediction) -> Object {
+    let object = Object::new();
+    let fields = [
+        ("label", JsValue::from(&prediction.label)),
+        ("index", JsValue::from(prediction.index as u32)),
+        ("score", JsValue::from(prediction.score)),
+    ];
+    for (key, value) in fields {
+        // Setting a property of a fresh plain object cannot fail.
+        let _ = Reflect::set(&object, &key.into(), &value);
+    }
+    object
 }

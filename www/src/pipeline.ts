@@ -39,7 +39,7 @@ export async function pipeline<T extends keyof Pipelines>(
 }
 
 function defaultClassifier(): URL {
-  return new URL('./classifier.fewbit', import.meta.url);
+  return new URL('./efficientnet-lite0-4bit.fewbit', import.meta.url);
 }
 
 function classifier(model: Model): ImageClassifier {
