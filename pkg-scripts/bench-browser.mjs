@@ -1,0 +1,153 @@
+#!/usr/bin/env node
+// Times fewbit against onnxruntime-web in the same Chromium: one thread of WebAssembly, and WebGPU on the same adapter.
+//
+//   pkg-scripts/bench-browser.mjs [--runs 20] [--json] [--only PART-OF-A-NAME]
+//
+// Batch 1, random input, everything in the page's own thread, median after a warm-up. "cold" is from opening a page to
+// the first label, weights from this machine, nothing cached; there both decode and label the same photo. Without a
+// hardware GPU, WebGPU runs on SwiftShader: its ratios tell something, its times nothing.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CACHE, WWW, launch, openPage, serveAll } from '../www/tests/harness.mjs';
+
+const { values: options } = parseArgs({
+  options: { runs: { type: 'string', default: '20' }, json: { type: 'boolean' }, only: { type: 'string', default: '' } },
+});
+const RUNS = Number(options.runs);
+/** A slow backend gets fewer runs: about this long in all. */
+const BUDGET_MS = 20_000;
+
+const MODELS = [
+  { name: 'EfficientNet-Lite0 f32', url: '/models/efficientnet_lite0.onnx', dims: [1, 3, 224, 224] },
+  { name: 'ViT-S/14 saliency f32', url: '/models/vit_s14_saliency.onnx', dims: [1, 3, 224, 224] },
+  { name: 'EfficientNet-Lite0 4-bit', url: '/dist/efficientnet-lite0-4bit.fewbit', dims: [1, 3, 224, 224], against: 'EfficientNet-Lite0 f32' },
+];
+const BACKENDS = ['wasm', 'webgpu'];
+
+/** Runs in the page: times a model on one engine. */
+async function time({ engine, backend, url, dims, runs, budget }) {
+  let state = 1;
+  const random = () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 31 - 1);
+  const data = Float32Array.from({ length: dims.reduce((a, b) => a * b) }, random);
+  const start = performance.now();
+  let run;
+  if (engine === 'fewbit') {
+    const { load } = await import('/dist/index.js');
+    const model = await load(url, { device: backend, worker: false, cache: 'none' });
+    const input = model.info.inputs[0].name;
+    run = () => model.run({ [input]: { data, dims } });
+  } else {
+    const folder = '/node_modules/onnxruntime-web/dist/';
+    const ort = await import(`${folder}${backend === 'wasm' ? 'ort.wasm.min.mjs' : 'ort.webgpu.min.mjs'}`);
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmPaths = folder;
+    const session = await ort.InferenceSession.create(url, { executionProviders: [backend] });
+    run = async () => {
+      const outputs = await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', data, dims) });
+      // Reading the data is part of an answer; on WebGPU it waits for the GPU.
+      for (const name of session.outputNames) await outputs[name].getData();
+    };
+  }
+  await run();
+  const ready = performance.now() - start;
+  const times = [];
+  for (let i = 0, began = performance.now(); i < runs && (i < 3 || performance.now() - began < budget); i++) {
+    const before = performance.now();
+    await run();
+    times.push(performance.now() - before);
+  }
+  times.sort((a, b) => a - b);
+  return { median_ms: times[times.length >> 1], min_ms: times[0], runs: times.length, ready_ms: ready };
+}
+
+const ORT_PAGE = `<!doctype html><title>onnxruntime-web</title><script type="module">
+import * as ort from '/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs';
+ort.env.wasm.numThreads = 1;
+ort.env.wasm.wasmPaths = '/node_modules/onnxruntime-web/dist/';
+const opening = ort.InferenceSession.create('/models/efficientnet_lite0.onnx', { executionProviders: ['wasm'] });
+const blob = await (await fetch('/samples/chelsea.jpg')).blob();
+const bitmap = await createImageBitmap(blob);
+const side = Math.floor(0.875 * Math.min(bitmap.width, bitmap.height));
+const canvas = new OffscreenCanvas(224, 224).getContext('2d');
+canvas.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 224, 224);
+const { data } = canvas.getImageData(0, 0, 224, 224);
+const input = new Float32Array(3 * 224 * 224);
+for (let i = 0; i < 224 * 224; i++) for (let c = 0; c < 3; c++) input[c * 224 * 224 + i] = (data[4 * i + c] - 127) / 128;
+const session = await opening;
+const outputs = await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', input, [1, 3, 224, 224]) });
+const logits = outputs[session.outputNames[0]].data;
+document.body.textContent = String(logits.indexOf(Math.max(...logits)));
+performance.mark('labelled');
+</script>`;
+
+/** Opens a page in a fresh profile; milliseconds until it marks its first label. */
+async function cold(browser, url) {
+  const times = [];
+  for (let i = 0; i < 5; i++) {
+    const context = await browser.newContext();
+    const page = await openPage(context, url);
+    const handle = await page.waitForFunction(() => performance.getEntriesByName('labelled')[0]?.startTime, null, { timeout: 120_000 });
+    times.push(await handle.jsonValue());
+    await context.close();
+  }
+  return times.sort((a, b) => a - b)[times.length >> 1];
+}
+
+const server = await serveAll({
+  before(request, response) {
+    if (request.url !== '/ort') return false;
+    response.writeHead(200, { 'content-type': 'text/html' }).end(ORT_PAGE);
+    return true;
+  },
+});
+const browser = await launch();
+const results = [];
+const note = (result) => {
+  results.push(result);
+  if (options.json) console.log(JSON.stringify(result));
+};
+
+try {
+  for (const model of MODELS) {
+    const file = model.url.startsWith('/models/') ? join(CACHE, model.url) : join(WWW, model.url);
+    if (!existsSync(file)) {
+      console.error(`bench-browser: ${file} is missing, left out`);
+      continue;
+    }
+    for (const backend of BACKENDS) {
+      if (!`${model.name} ${backend}`.includes(options.only)) continue;
+      for (const engine of model.against ? ['fewbit'] : ['fewbit', 'onnxruntime-web']) {
+        const context = await browser.newContext();
+        const page = await openPage(context, `${server.url}/empty`);
+        page.setDefaultTimeout(0);
+        const task = { engine, backend, url: model.url, dims: model.dims, runs: RUNS, budget: BUDGET_MS };
+        try {
+          note({ model: model.name, against: model.against ?? model.name, backend, engine, ...(await page.evaluate(time, task)) });
+        } catch (error) {
+          note({ model: model.name, against: model.against ?? model.name, backend, engine, error: String(error).split('\n')[0] });
+        }
+        await context.close();
+      }
+    }
+  }
+  if ('cold'.includes(options.only)) {
+    note({ model: 'cold', against: 'cold', backend: 'wasm', engine: 'fewbit', median_ms: await cold(browser, `${server.url}/?device=wasm`) });
+    note({ model: 'cold', against: 'cold', backend: 'wasm', engine: 'onnxruntime-web', median_ms: await cold(browser, `${server.url}/ort`) });
+  }
+} finally {
+  await browser.close();
+  await server.close();
+}
+
+if (!options.json) {
+  const row = (...cells) => console.log(cells.map((cell, i) => (i < 2 ? String(cell).padEnd(26) : String(cell).padStart(17))).join(''));
+  row('model', 'backend', 'fewbit ms', 'onnxruntime ms', 'ratio');
+  for (const ours of results.filter((r) => r.engine === 'fewbit')) {
+    const peer = results.find((r) => r.engine !== 'fewbit' && r.model === ours.against && r.backend === ours.backend);
+    const ms = (r) => (r?.error ? 'failed' : r ? r.median_ms.toFixed(1) : '–');
+    const ratio = ours.median_ms && peer?.median_ms ? (ours.median_ms / peer.median_ms).toFixed(2) : '–';
+    row(ours.model, ours.backend, ms(ours), ms(peer), ratio);
+    for (const r of [ours, peer]) if (r?.error) console.log(`  ${r.engine}: ${r.error}`);
+  }
+}

@@ -1,0 +1,79 @@
+//! The shared operator cases in a browser: WebAssembly SIMD, and WebGPU through the browser's own stack.
+//!
+//! `pkg-scripts/test-browser` runs this file with `wasm-bindgen-test-runner` in headless Chromium.
+#![cfg(all(target_arch = "wasm32", feature = "js"))]
+#![allow(clippy::unwrap_used)]
+
+mod ops;
+
+use fewbit::graph::{Dim, Graph, Model, Node, Weight};
+use fewbit::runtime::{Device, Session};
+use fewbit::tensor::Tensor;
+use ops::Case;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+/// A graph of the case's node: the first input is given at run time, the others are weights.
+fn model(case: &Case) -> (Model, Tensor) {
+    let mut graph = Graph { name: case.name.clone(), ..Graph::default() };
+    let mut given = None;
+    let inputs = case.inputs.iter().enumerate().map(|(i, input)| match input {
+        Some(Weight::Dense(tensor)) if i == 0 => {
+            given = Some(tensor.clone());
+            let dims = tensor.shape().iter().map(|&d| Dim::Known(d)).collect();
+            Some(graph.add_input("x", tensor.dtype(), dims))
+        }
+        Some(weight) => Some(graph.add_weight(format!("weight {i}"), weight.clone())),
+        None => None,
+    });
+    let inputs = inputs.collect();
+    let output = graph.add_value("y");
+    graph.outputs.push(output);
+    let (name, op, attrs) = (case.name.clone(), case.op.into(), case.attrs.clone());
+    graph.nodes.push(Node { name, op, inputs, outputs: vec![Some(output)], attrs });
+    (Model { graph, ..Model::default() }, given.unwrap())
+}
+
+async fn check(device: &Device, how: &str, place: &str, cases: &[Case]) {
+    assert!(!cases.is_empty());
+    for case in cases {
+        let (model, given) = model(case);
+        let mut session = Session::new(&model, device).unwrap();
+        let outputs = session.run_async(&[("x", &given)]).await.unwrap();
+        case.check(how, &outputs[0].1.to_f32().unwrap());
+        for node in session.report().unwrap().nodes {
+            assert_eq!(node.place, place, "{}: {} `{}`", case.name, node.op, node.name);
+        }
+    }
+}
+
+/// Every `step`-th case of all families: a software adapter compiles each pipeline for half a second.
+fn families(step: usize) -> Vec<(&'static str, Vec<Case>)> {
+    let thin = |cases: Vec<Case>| cases.into_iter().step_by(step).collect();
+    vec![
+        ("attention", thin(ops::attention::cases())),
+        ("conv", thin(ops::conv::cases())),
+        ("conv_transpose", thin(ops::conv_transpose::cases())),
+        ("linear dense", thin(ops::linear::dense_cases())),
+        ("linear few-bit", thin(ops::linear::encoded_cases())),
+        ("linear fused", thin(ops::linear::fused_cases())),
+        ("matmul", thin(ops::matmul::cases())),
+    ]
+}
+
+#[wasm_bindgen_test]
+async fn products_on_wasm_simd() {
+    let device = Device::cpu(1).unwrap();
+    for (family, cases) in families(1) {
+        check(&device, &format!("wasm, {family}"), "cpu", &cases).await;
+    }
+}
+
+#[wasm_bindgen_test]
+async fn products_on_webgpu() {
+    let device = Device::gpu_async().await.expect("WebGPU; webdriver.json turns a software adapter on");
+    for (family, cases) in families(7) {
+        check(&device, &format!("webgpu, {family}"), "gpu", &cases).await;
+    }
+}
