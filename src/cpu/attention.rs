@@ -205,7 +205,9 @@ multiversion! {
 
 #[inline(always)]
 fn cap_body<const FMA: bool>(scores: &mut [f32], cap: f32) {
-    scores.iter_mut().for_each(|v| *v = cap * math::tanh::<FMA>(*v / cap));
+    for v in scores {
+        *v = cap * math::tanh::<FMA>(*v / cap);
+    }
 }
 
 multiversion! {
@@ -219,7 +221,9 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32]) {
     let (blocks, rest) = scores.as_chunks::<LANES>();
     let mut largest = [f32::NEG_INFINITY; LANES];
     for block in blocks {
-        largest.iter_mut().zip(block).for_each(|(m, &v)| *m = if v > *m { v } else { *m });
+        for (m, &v) in largest.iter_mut().zip(block) {
+            *m = if v > *m { v } else { *m };
+        }
     }
     let max = largest.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
     if max == f32::NEG_INFINITY {
@@ -240,7 +244,9 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32]) {
         sum += *v;
     }
     let scale = 1.0 / sum;
-    scores.iter_mut().for_each(|v| *v *= scale);
+    for v in scores {
+        *v *= scale;
+    }
 }
 
 /// `[past, new]` along the positions, as `[batch, kv_heads, total, head]`.

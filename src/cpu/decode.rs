@@ -1,8 +1,12 @@
-//! Few-bit weights as the product sees them: rows decoded into panels, a stretch at a time.
+//! Few-bit weights as the product sees them: rows decoded a stretch at a time. Codes are spread to bytes, then looked
+//! up in registers (palettes) or shifted and scaled (affine).
 
 use super::gemm::{Pack, PanelSpan, transpose, with_scratch};
-use super::simd::Level;
-use crate::weights::Encoded;
+use super::simd::{Level, lookup, unpack};
+use crate::weights::{Affine, Encoded, HalfFloat, Palette};
+
+/// Codes that are spread at once: a stretch stays in the first-level cache between its two stages.
+const STRETCH: usize = 1024;
 
 /// The rows of an encoded weight from row `first` on, as lanes of an operand.
 pub struct EncodedRows<'a> {
@@ -22,7 +26,79 @@ impl Pack for EncodedRows<'_> {
     }
 }
 
-/// Columns `col .. col + out.len()` of `row` as f32.
-pub fn decode_row(_level: Level, weight: &Encoded, row: usize, col: usize, out: &mut [f32]) {
-    weight.as_encoding().decode(row, col, out);
+/// Columns `col .. col + out.len()` of `row` as f32: what `Encoding::decode` defines, faster.
+pub fn decode_row(level: Level, weight: &Encoded, row: usize, col: usize, out: &mut [f32]) {
+    if !col.is_multiple_of(8) {
+        return weight.as_encoding().decode(row, col, out);
+    }
+    match weight {
+        Encoded::Palette(w) => palette(level, w, row, col, out),
+        Encoded::Affine(w) => affine(level, w, row, col, out),
+        Encoded::HalfFloat(w) => half(level, w, row, col, out),
+    }
+}
+
+fn palette(level: Level, w: &Palette, row: usize, col: usize, out: &mut [f32]) {
+    let mut table = [0f32; 256];
+    let (values, scale) = (w.row_table(row), w.row_scale(row));
+    for (scaled, value) in table.iter_mut().zip(values) {
+        *scaled = scale * value;
+    }
+    let bytes = &w.row_codes(row)[col * w.bits() as usize / 8..];
+    for (i, out) in out.chunks_mut(STRETCH).enumerate() {
+        let mut codes = [0u8; STRETCH];
+        let codes = &mut codes[..out.len()];
+        unpack::unpack(level, &bytes[i * STRETCH * w.bits() as usize / 8..], w.bits(), codes);
+        lookup::lookup(level, codes, &table, values.len(), out);
+    }
+}
+
+fn affine(level: Level, w: &Affine, row: usize, col: usize, out: &mut [f32]) {
+    let bytes = &w.row_codes(row)[col * w.bits() as usize / 8..];
+    let group = w.group();
+    for (i, out) in out.chunks_mut(STRETCH).enumerate() {
+        let mut codes = [0u8; STRETCH];
+        let codes = &mut codes[..out.len()];
+        unpack::unpack(level, &bytes[i * STRETCH * w.bits() as usize / 8..], w.bits(), codes);
+        let start = col + i * STRETCH;
+        if group.is_multiple_of(8) && start.is_multiple_of(group) {
+            let groups = start / group..(start + out.len()).div_ceil(group);
+            dequantise_groups(level, w, row, groups, codes, out);
+            continue;
+        }
+        let mut done = 0;
+        while done < out.len() {
+            let at = start + done;
+            let (scale, zero) = w.group_params(row, at / group);
+            let end = ((at / group + 1) * group - start).min(out.len());
+            lookup::dequantise(level, &codes[done..end], zero, scale, &mut out[done..end]);
+            done = end;
+        }
+    }
+}
+
+/// Whole groups, from the first of `groups` on.
+fn dequantise_groups(
+    level: Level,
+    w: &Affine,
+    row: usize,
+    groups: std::ops::Range<usize>,
+    codes: &[u8],
+    out: &mut [f32],
+) {
+    let per_row = w.scales().shape().last().copied().unwrap_or(0);
+    let range = row * per_row + groups.start..row * per_row + groups.end;
+    let (mut scales, mut zeros) = ([0f32; STRETCH / 8], [(1u32 << (w.bits() - 1)) as f32; STRETCH / 8]);
+    let (scales, zeros) = (&mut scales[..range.len()], &mut zeros[..range.len()]);
+    lookup::widen(level, &bytemuck::cast_slice(w.scales().bytes())[range.clone()], scales);
+    if let Some(stored) = w.zeros() {
+        zeros.iter_mut().zip(&stored.bytes()[range]).for_each(|(zero, &byte)| *zero = byte.into());
+    }
+    lookup::dequantise_groups(level, codes, w.group(), zeros, scales, out);
+}
+
+fn half(level: Level, w: &HalfFloat, row: usize, col: usize, out: &mut [f32]) {
+    let stride = w.values().shape().last().copied().unwrap_or(0);
+    let halves: &[u16] = bytemuck::cast_slice(w.values().bytes());
+    lookup::widen(level, &halves[row * stride + col..], out);
 }

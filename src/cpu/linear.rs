@@ -3,6 +3,7 @@
 
 use super::decode::EncodedRows;
 use super::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};
+use super::matvec::matvec;
 use super::product::{dense_weight, encoded, operand, pack_b};
 use super::{Call, Kernel, Prepare, Prepared, numeric};
 use crate::Result;
@@ -52,6 +53,7 @@ fn linear(call: &mut Call) -> Result<()> {
     let (threads, prepared) = (call.threads, call.prepared);
     let [out, ..] = &mut *call.outputs else { return Ok(()) };
     match (encoded, &dense) {
+        (Some(weight), _) if m == 1 => numeric::fill_f32(out, |out| matvec(threads, &x, weight, &epilogue, out)),
         (Some(weight), _) => {
             let columns = EncodedRows { weight, first: 0 };
             let product = Product { m, n, k, a: Operand::Source(&rows), b: Operand::Source(&columns), epilogue };

@@ -18,6 +18,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod loss;
 mod math;
+pub mod matvec;
 pub mod movement;
 mod number;
 pub mod numeric;

@@ -74,7 +74,9 @@ fn store_body<const FMA: bool>(
     for (i, (out, sums)) in out.iter_mut().zip(sums.chunks_exact(stride)).enumerate() {
         let (out, sums) = (&mut out[skip..][..place.cols], &sums[..place.cols]);
         if add {
-            out.iter_mut().zip(sums).for_each(|(o, s)| *o += s);
+            for (o, s) in out.iter_mut().zip(sums) {
+                *o += s;
+            }
         } else {
             out.copy_from_slice(sums);
         }
@@ -84,27 +86,44 @@ fn store_body<const FMA: bool>(
     }
 }
 
+// Loops rather than closures from here on: a closure is a function of its own, compiled without the vector features.
+
 /// Applies the epilogue to `out`, the part of row `row` from column `col` on.
 #[inline(always)]
 pub fn finish_row<const FMA: bool>(out: &mut [f32], row: usize, col: usize, width: usize, epilogue: &Epilogue) {
     if epilogue.scale != 1.0 {
-        out.iter_mut().for_each(|v| *v *= epilogue.scale);
+        for v in out.iter_mut() {
+            *v *= epilogue.scale;
+        }
     }
     match epilogue.bias {
         Bias::None => {}
         Bias::PerRow(bias) => {
             let bias = bias[row];
-            out.iter_mut().for_each(|v| *v += bias);
+            for v in out.iter_mut() {
+                *v += bias;
+            }
         }
-        Bias::PerColumn(bias) => out.iter_mut().zip(&bias[col..]).for_each(|(v, b)| *v += b),
+        Bias::PerColumn(bias) => add::<FMA>(out, &bias[col..]),
     }
-    let residual = epilogue.residual.map(|r| &r[row * width + col..][..out.len()]);
-    if let (Some(residual), Residual::Before) = (residual, epilogue.order) {
-        out.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
+    let residual = match epilogue.residual {
+        Some(residual) => &residual[row * width + col..][..out.len()],
+        None => &[],
+    };
+    if epilogue.order == Residual::Before {
+        add::<FMA>(out, residual);
     }
     activate::<FMA>(out, epilogue.activation);
-    if let (Some(residual), Residual::After) = (residual, epilogue.order) {
-        out.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
+    if epilogue.order == Residual::After {
+        add::<FMA>(out, residual);
+    }
+}
+
+/// Adds as many values as there are.
+#[inline(always)]
+fn add<const FMA: bool>(out: &mut [f32], values: &[f32]) {
+    for (v, x) in out.iter_mut().zip(values) {
+        *v += x;
     }
 }
 
@@ -113,20 +132,46 @@ pub fn finish_row<const FMA: bool>(out: &mut [f32], row: usize, col: usize, widt
 pub fn activate<const FMA: bool>(out: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
-        Activation::Relu => out.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-        Activation::Clip { min, max } => out.iter_mut().for_each(|v| {
-            let low = if *v < min { min } else { *v };
-            *v = if low > max { max } else { low };
-        }),
-        Activation::Sigmoid => out.iter_mut().for_each(|v| *v = math::sigmoid::<FMA>(*v)),
-        Activation::Silu => out.iter_mut().for_each(|v| *v *= math::sigmoid::<FMA>(*v)),
+        Activation::Relu => {
+            for v in out {
+                *v = if *v < 0.0 { 0.0 } else { *v };
+            }
+        }
+        Activation::Clip { min, max } => {
+            for v in out {
+                let low = if *v < min { min } else { *v };
+                *v = if low > max { max } else { low };
+            }
+        }
+        Activation::Sigmoid => {
+            for v in out {
+                *v = math::sigmoid::<FMA>(*v);
+            }
+        }
+        Activation::Silu => {
+            for v in out {
+                *v *= math::sigmoid::<FMA>(*v);
+            }
+        }
         Activation::HardSigmoid { alpha, beta } => {
-            out.iter_mut().for_each(|v| *v = (alpha * *v + beta).clamp(0.0, 1.0));
+            for v in out {
+                *v = (alpha * *v + beta).clamp(0.0, 1.0);
+            }
         }
         Activation::HardSwish { alpha, beta } => {
-            out.iter_mut().for_each(|v| *v *= (alpha * *v + beta).clamp(0.0, 1.0));
+            for v in out {
+                *v *= (alpha * *v + beta).clamp(0.0, 1.0);
+            }
         }
-        Activation::Gelu => out.iter_mut().for_each(|v| *v = math::gelu::<FMA>(*v)),
-        Activation::Tanh => out.iter_mut().for_each(|v| *v = math::tanh::<FMA>(*v)),
+        Activation::Gelu => {
+            for v in out {
+                *v = math::gelu::<FMA>(*v);
+            }
+        }
+        Activation::Tanh => {
+            for v in out {
+                *v = math::tanh::<FMA>(*v);
+            }
+        }
     }
 }

@@ -92,7 +92,8 @@ impl Product<'_> {
         let (mr, nr) = (level.tile_rows(), level.tile_cols());
         let (rows, cols) = (block.rows.len(), block.rows.first().map_or(0, |r| r.len()));
         let depth_blocks = self.k.div_ceil(MAX_DEPTH).max(1);
-        let depth = self.k.div_ceil(depth_blocks);
+        // A few-bit row can be decoded from every eighth column.
+        let depth = self.k.div_ceil(depth_blocks).next_multiple_of(8).min(self.k);
         let height = match self.a {
             Operand::Panels(_) => rows,
             Operand::Source(_) => rows.min(MAX_PACKED_ROWS / mr * mr),

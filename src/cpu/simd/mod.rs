@@ -11,8 +11,10 @@ mod wasm;
 mod x86;
 
 mod level;
+pub mod lookup;
 pub mod math;
 pub mod tile;
+pub mod unpack;
 
 pub use level::Level;
 

@@ -11,3 +11,20 @@ tile_kernel! {
     zero = vdupq_n_f32(0.0), load = vld1q_f32, splat = vdupq_n_f32,
     fma = |x, y, sum| vfmaq_f32(sum, x, y), store = vst1q_f32,
 }
+
+/// One byte shuffle per byte of the values; the store interleaves them.
+pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
+    let planes = super::lookup::planes(table);
+    let (codes, codes_rest) = codes.as_chunks::<16>();
+    let (out, rest) = out.as_chunks_mut::<16>();
+    for (out, codes) in out.iter_mut().zip(codes) {
+        // SAFETY: NEON is part of aarch64; all loads are of 16 bytes from arrays of 16, the store fills 16 values.
+        unsafe {
+            let index = vld1q_u8(codes.as_ptr());
+            let byte = |plane: &[u8; 16]| vqtbl1q_u8(vld1q_u8(plane.as_ptr()), index);
+            let bytes = uint8x16x4_t(byte(&planes[0]), byte(&planes[1]), byte(&planes[2]), byte(&planes[3]));
+            vst4q_u8(out.as_mut_ptr().cast(), bytes);
+        }
+    }
+    super::lookup::plain(codes_rest, table, rest);
+}

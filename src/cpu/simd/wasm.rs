@@ -10,3 +10,31 @@ tile_kernel! {
     zero = f32x4_splat(0.0), load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
     fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), store = |p: *mut f32, v| v128_store(p.cast(), v),
 }
+
+/// One byte shuffle per byte of the values, then two rounds of interleaving.
+pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
+    // SAFETY: all loads are of 16 bytes from arrays of 16, each store fills 4 of 16 values.
+    let planes = super::lookup::planes(table).map(|p| unsafe { v128_load(p.as_ptr().cast()) });
+    let (codes, codes_rest) = codes.as_chunks::<16>();
+    let (out, rest) = out.as_chunks_mut::<16>();
+    for (out, codes) in out.iter_mut().zip(codes) {
+        // SAFETY: as above.
+        let index = unsafe { v128_load(codes.as_ptr().cast()) };
+        let [a, b, c, d] = planes.map(|p| i8x16_swizzle(p, index));
+        let low = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+        let low_end = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
+        let high = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(c, d);
+        let high_end = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(c, d);
+        let values = [
+            i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low, high),
+            i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low, high),
+            i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(low_end, high_end),
+            i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(low_end, high_end),
+        ];
+        for (out, values) in out.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+            // SAFETY: as above.
+            unsafe { v128_store(out.as_mut_ptr().cast(), values) };
+        }
+    }
+    super::lookup::plain(codes_rest, table, rest);
+}

@@ -10,6 +10,7 @@ pub fn detected(feature: &str) -> bool {
         "avx512f" => is_x86_feature_detected!("avx512f"),
         "avx512bw" => is_x86_feature_detected!("avx512bw"),
         "avx512vl" => is_x86_feature_detected!("avx512vl"),
+        "bmi2" => is_x86_feature_detected!("bmi2"),
         "avx512dq" => is_x86_feature_detected!("avx512dq"),
         _ => false,
     }
@@ -29,4 +30,73 @@ tile_kernel! {
     tile_avx2, rows = 6 [1 2 3 4 5 6], lanes = 8,
     zero = _mm256_setzero_ps(), load = _mm256_loadu_ps, splat = _mm256_set1_ps, fma = _mm256_fmadd_ps,
     store = _mm256_storeu_ps,
+}
+
+/// Bit deposit spreads eight codes at once; every processor with AVX-512 has a fast one.
+pub fn unpack_bmi2(bytes: &[u8], bits: u32, out: &mut [u8]) {
+    #[target_feature(enable = "bmi2")]
+    fn spread<const BITS: usize>(bytes: &[u8], out: &mut [u8]) {
+        let mask = ((1u64 << BITS) - 1) * 0x0101_0101_0101_0101;
+        super::unpack::each_word::<BITS>(bytes, out, |word| _pdep_u64(word, mask));
+    }
+    // SAFETY: `Level::available` asks for BMI2 before it offers AVX-512.
+    unsafe {
+        match bits {
+            1 => spread::<1>(bytes, out),
+            2 => spread::<2>(bytes, out),
+            3 => spread::<3>(bytes, out),
+            4 => spread::<4>(bytes, out),
+            5 => spread::<5>(bytes, out),
+            _ => spread::<6>(bytes, out),
+        }
+    }
+}
+
+pub fn lookup_avx512(codes: &[u8], table: &[f32; 256], entries: usize, out: &mut [f32]) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn body(codes: &[u8], table: &[f32; 256], entries: usize, out: &mut [f32]) {
+        // SAFETY: four times 16 of 256 values.
+        let tables: [__m512; 4] = std::array::from_fn(|i| unsafe { _mm512_loadu_ps(table.as_ptr().add(16 * i)) });
+        let (codes, codes_rest) = codes.as_chunks::<16>();
+        let (out, rest) = out.as_chunks_mut::<16>();
+        for (out, codes) in out.iter_mut().zip(codes) {
+            // SAFETY: `codes` holds 16 bytes.
+            let index = _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(codes.as_ptr().cast()) });
+            let values = if entries <= 16 {
+                _mm512_permutexvar_ps(index, tables[0])
+            } else {
+                let low = _mm512_permutex2var_ps(tables[0], index, tables[1]);
+                let high = _mm512_permutex2var_ps(tables[2], index, tables[3]);
+                let upper = _mm512_test_epi32_mask(index, _mm512_set1_epi32(32));
+                _mm512_mask_blend_ps(upper, low, high)
+            };
+            // SAFETY: `out` holds 16 values.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), values) };
+        }
+        super::lookup::plain(codes_rest, table, rest);
+    }
+    // SAFETY: called for `Level::Avx512` only.
+    unsafe { body(codes, table, entries, out) }
+}
+
+pub fn lookup_avx2(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
+    #[target_feature(enable = "avx2")]
+    fn body(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
+        // SAFETY: twice 8 of 256 values.
+        let (low, high) = unsafe { (_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8))) };
+        let (codes, codes_rest) = codes.as_chunks::<8>();
+        let (out, rest) = out.as_chunks_mut::<8>();
+        for (out, codes) in out.iter_mut().zip(codes) {
+            let index = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(*codes)));
+            // Bit 3 of the code, moved to the sign, picks the half of the table.
+            let upper = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+            let values =
+                _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index), upper);
+            // SAFETY: `out` holds 8 values.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
+        }
+        super::lookup::plain(codes_rest, table, rest);
+    }
+    // SAFETY: called for `Level::Avx2` only.
+    unsafe { body(codes, table, out) }
 }

@@ -1,0 +1,108 @@
+//! Table lookups by shuffles: a palette of up to 16 values fits the registers.
+
+use super::{Level, multiversion};
+
+/// `out[i] = table[codes[i]]`; all codes are below `entries`, and only that much of the table is read.
+pub fn lookup(level: Level, codes: &[u8], table: &[f32; 256], entries: usize, out: &mut [f32]) {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if entries <= 64 => super::x86::lookup_avx512(codes, table, entries, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 if entries <= 16 => super::x86::lookup_avx2(codes, table, out),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon if entries <= 16 => super::neon::lookup(codes, table, out),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 if entries <= 16 => super::wasm::lookup(codes, table, out),
+        _ => plain(codes, table, out),
+    }
+}
+
+/// A byte cannot leave a table of 256: no checks.
+#[inline(always)]
+pub(super) fn plain(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
+    for (out, &code) in out.iter_mut().zip(codes) {
+        *out = table[usize::from(code)];
+    }
+}
+
+/// The table's bytes by significance: plane `b` holds byte `b` of each of the first 16 values.
+#[allow(dead_code)] // Only where shuffles work on bytes.
+pub(super) fn planes(table: &[f32; 256]) -> [[u8; 16]; 4] {
+    let mut planes = [[0; 16]; 4];
+    for (i, value) in table.iter().take(16).enumerate() {
+        for (plane, byte) in planes.iter_mut().zip(value.to_le_bytes()) {
+            plane[i] = byte;
+        }
+    }
+    planes
+}
+
+multiversion! {
+    /// `out[i] = (codes[i] − zero) · scale`.
+    pub fn dequantise = dequantise_body(codes: &[u8], zero: f32, scale: f32, out: &mut [f32])
+}
+
+#[inline(always)]
+fn dequantise_body<const FMA: bool>(codes: &[u8], zero: f32, scale: f32, out: &mut [f32]) {
+    for (out, &code) in out.iter_mut().zip(codes) {
+        *out = (f32::from(code) - zero) * scale;
+    }
+}
+
+multiversion! {
+    /// `(codes[i] − zero) · scale` with one zero and scale per `group` codes; `group` is a multiple of 8 and the
+    /// stretch starts with a group.
+    pub fn dequantise_groups = groups_body(
+        codes: &[u8], group: usize, zeros: &[f32], scales: &[f32], out: &mut [f32],
+    )
+}
+
+#[inline(always)]
+fn groups_body<const FMA: bool>(codes: &[u8], group: usize, zeros: &[f32], scales: &[f32], out: &mut [f32]) {
+    let groups = out.chunks_mut(group).zip(codes.chunks(group));
+    for ((out, codes), (&zero, &scale)) in groups.zip(zeros.iter().zip(scales)) {
+        let ((out, rest), (codes, codes_rest)) = (out.as_chunks_mut::<8>(), codes.as_chunks::<8>());
+        for (out, codes) in out.iter_mut().zip(codes) {
+            for (out, &code) in out.iter_mut().zip(codes) {
+                *out = (f32::from(code) - zero) * scale;
+            }
+        }
+        for (out, &code) in rest.iter_mut().zip(codes_rest) {
+            *out = (f32::from(code) - zero) * scale;
+        }
+    }
+}
+
+multiversion! {
+    /// IEEE half precision bits to f32, exactly.
+    pub fn widen = widen_body(halves: &[u16], out: &mut [f32])
+}
+
+#[inline(always)]
+fn widen_body<const FMA: bool>(halves: &[u16], out: &mut [f32]) {
+    for (out, &half) in out.iter_mut().zip(halves) {
+        let half = u32::from(half);
+        // The product moves the exponent's bias from 15 to 127, and makes half's denormals normal.
+        let magnitude = f32::from_bits((half & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+        let special = if half & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+        *out = f32::from_bits(magnitude.to_bits() | special | (half & 0x8000) << 16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_widens_exactly() {
+        let halves: Vec<u16> = (0..=u16::MAX).collect();
+        for level in Level::available() {
+            let mut out = vec![0f32; halves.len()];
+            widen(level, &halves, &mut out);
+            for (&h, &v) in halves.iter().zip(&out) {
+                let want = half::f16::from_bits(h).to_f32();
+                assert!(v == want || (v.is_nan() && want.is_nan()), "{h:#x}");
+            }
+        }
+    }
+}
