@@ -47,7 +47,7 @@ pub fn attention(m: &Matcher, index: usize, edit: &mut Edit) -> Option<Node> {
     let mut attrs = Attrs::default();
     attrs.set("scale", Attr::Float(scale));
     if let Some(mask) = mask
-        && (m.shape(mask)?.len() > 4 || !m.is_f32(mask))
+        && (m.shape(mask)?.len() > 4 || m.shape(mask)?.last() != ks.get(2) || !m.is_f32(mask))
     {
         return None;
     }
