@@ -1,5 +1,7 @@
 //! The worker threads of the CPU path. In a browser, or without the `cli` feature, everything runs on the caller.
 
+use std::sync::Mutex;
+
 use super::simd::Level;
 use crate::Result;
 
@@ -74,30 +76,44 @@ impl Threads {
 
     /// Calls `work(index, chunk)` for every chunk of `chunk` elements of `data`, spread over the threads.
     pub fn for_chunks<T: Send>(&self, data: &mut [T], chunk: usize, work: impl Fn(usize, &mut [T]) + Send + Sync) {
-        let chunk = chunk.max(1);
-        #[cfg(feature = "cli")]
-        if let Some(pool) = &self.pool
-            && data.len() > chunk
-        {
-            use rayon::prelude::*;
-            pool.install(|| data.par_chunks_mut(chunk).enumerate().for_each(|(i, c)| work(i, c)));
-            return;
-        }
-        for (i, c) in data.chunks_mut(chunk).enumerate() {
-            work(i, c);
-        }
+        self.chunks(data, chunk.max(1), &work);
     }
 
     /// Calls `work` for every item, spread over the threads.
     pub fn for_each<T: Send>(&self, items: Vec<T>, work: impl Fn(T) + Send + Sync) {
-        #[cfg(feature = "cli")]
-        if let Some(pool) = &self.pool
-            && items.len() > 1
-        {
-            use rayon::prelude::*;
-            pool.install(|| items.into_par_iter().with_max_len(1).for_each(&work));
+        let slots: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+        self.indices(slots.len(), &|i| {
+            let item = slots[i].lock().ok().and_then(|mut slot| slot.take());
+            item.map(&work);
+        });
+    }
+
+    /// `work` is a trait object here and below: compiled once per element type, not once per kernel.
+    fn chunks<T: Send>(&self, data: &mut [T], chunk: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
+        if self.count == 1 || data.len() <= chunk {
+            for (i, c) in data.chunks_mut(chunk).enumerate() {
+                work(i, c);
+            }
             return;
         }
-        items.into_iter().for_each(work);
+        let chunks: Vec<Mutex<&mut [T]>> = data.chunks_mut(chunk).map(Mutex::new).collect();
+        self.indices(chunks.len(), &|i| {
+            if let Ok(mut chunk) = chunks[i].lock() {
+                work(i, &mut chunk);
+            }
+        });
+    }
+
+    /// Calls `work` with 0 to `count` − 1.
+    fn indices(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        #[cfg(feature = "cli")]
+        if let Some(pool) = &self.pool
+            && count > 1
+        {
+            use rayon::prelude::*;
+            pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(work));
+            return;
+        }
+        (0..count).for_each(work);
     }
 }
