@@ -11,6 +11,12 @@ pub fn open(path: &Path) -> Result<Model> {
     Model::open(path)
 }
 
+/// The classifier that ships with fewbit, inside the program.
+pub fn default_classifier() -> Result<Model> {
+    const BYTES: &[u8] = include_bytes!("../../www/models/efficientnet-lite0-4bit.fewbit");
+    Model::from_bytes("efficientnet-lite0-4bit.fewbit", BYTES)
+}
+
 /// Sizes given by `--dim NAME=VALUE`.
 pub fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;

@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// Runs the graph on named inputs; outputs come by name in the graph's order.
-    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+    #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
     pub fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
         pollster::block_on(self.run_async(inputs))
     }

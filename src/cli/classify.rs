@@ -1,0 +1,55 @@
+//! `fewbit classify`: labels for images.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::global::Global;
+use super::{models, print};
+use crate::Result;
+use crate::tasks::Classifier;
+use crate::vision::Photo;
+
+#[derive(Args)]
+pub struct Options {
+    /// JPEG, PNG, WebP, BMP or GIF files
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// A classifier; without it, the one that ships with fewbit
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// How many labels per image
+    #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    top_k: u32,
+}
+
+pub fn run(global: &Global, options: &Options) -> Result<()> {
+    let device = global.device()?;
+    let model = match &options.model {
+        Some(path) => models::open(path)?,
+        None => models::default_classifier()?,
+    };
+    let mut classifier = Classifier::new(&model, &device)?;
+    let bar = print::progress("images", options.images.len() as u64);
+    for image in &options.images {
+        let photo = Photo::open(image)?;
+        let start = Instant::now();
+        let predictions = classifier.classify(&photo, options.top_k as usize)?;
+        let time_ms = start.elapsed().as_secs_f64() * 1e3;
+        let name = image.display().to_string();
+        bar.inc(1);
+        if global.json {
+            let device = device.describe();
+            print::json(&json!({"image": name, "device": device, "time_ms": time_ms, "predictions": predictions}))?;
+            continue;
+        }
+        print::line(&format!("{name}  ({time_ms:.1} ms on {})", device.describe()))?;
+        let rows: Vec<_> =
+            predictions.iter().map(|p| vec![format!("{:.2}", 100.0 * p.score), p.label.clone()]).collect();
+        print::table(&["%", "label"], &rows)?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Image classification: photo → labels.
+
+use crate::graph::{ImageInput, Model};
+use crate::runtime::{Device, Session};
+use crate::tensor::Tensor;
+use crate::vision::{Photo, image_tensor};
+use crate::{Error, Result};
+
+/// A classifier on a device, ready to label photos.
+pub struct Classifier {
+    session: Session,
+    input: String,
+    image: ImageInput,
+    labels: Vec<String>,
+    /// The graph ends in Softmax: its outputs are scores already.
+    normalized: bool,
+}
+
+/// One class and how sure the model is of it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Prediction {
+    pub index: usize,
+    /// The class's name; its number where the model has no names.
+    pub label: String,
+    /// Softmax probability, 0–1.
+    pub score: f32,
+}
+
+impl Classifier {
+    /// The model must take one image, and its manifest must say how a photo becomes that input.
+    pub fn new(model: &Model, device: &Device) -> Result<Self> {
+        let graph = &model.graph;
+        let (&[input], &[output]) = (graph.inputs.as_slice(), graph.outputs.as_slice()) else {
+            return Err(Error::Unsupported(format!(
+                "a classifier has one input and one output, this model has {} and {}",
+                graph.inputs.len(),
+                graph.outputs.len()
+            )));
+        };
+        let image = model.manifest.image.clone().ok_or_else(|| {
+            let what = "the model does not say how a photo becomes its input";
+            Error::Unsupported(format!("{what}; add `image` to it with `fewbit convert --manifest FILE`"))
+        })?;
+        let last = graph.nodes.iter().find(|n| n.outputs.contains(&Some(output)));
+        Ok(Classifier {
+            session: Session::new(model, device)?,
+            input: graph.value(input).name.clone(),
+            image,
+            labels: model.manifest.labels.clone(),
+            normalized: last.is_some_and(|n| n.op == "Softmax"),
+        })
+    }
+
+    /// The `top_k` likeliest classes, best first.
+    #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
+    pub fn classify(&mut self, photo: &Photo, top_k: usize) -> Result<Vec<Prediction>> {
+        pollster::block_on(self.classify_async(photo, top_k))
+    }
+
+    /// The same without blocking, for browsers.
+    pub async fn classify_async(&mut self, photo: &Photo, top_k: usize) -> Result<Vec<Prediction>> {
+        let input = image_tensor(photo, &self.image)?;
+        let outputs = self.session.run_async(&[(&self.input, &input)]).await?;
+        let (_, logits) = outputs.first().ok_or_else(|| Error::Unsupported("the model has no output".into()))?;
+        self.best(logits, top_k)
+    }
+
+    /// The session underneath, for its report.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn best(&self, logits: &Tensor, top_k: usize) -> Result<Vec<Prediction>> {
+        let logits = logits.to_f32()?;
+        let scores = if self.normalized { logits } else { softmax(&logits) };
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        // Equal scores: the lower index first, on every device.
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        let label = |i: usize| self.labels.get(i).cloned().unwrap_or_else(|| i.to_string());
+        let best = order.into_iter().take(top_k);
+        Ok(best.map(|index| Prediction { index, label: label(index), score: scores[index] }).collect())
+    }
+}
+
+/// `exp(x − max) / Σ exp(x − max)`.
+fn softmax(x: &[f32]) -> Vec<f32> {
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exp: Vec<f32> = x.iter().map(|v| (v - max).exp()).collect();
+    let sum: f32 = exp.iter().sum();
+    exp.iter().map(|v| v / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_sums_to_one_and_survives_large_logits() {
+        let p = softmax(&[1e4, 1e4 - 1.0, -1e4]);
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((p[0] / p[1] - 1f32.exp()).abs() < 1e-5);
+    }
+}
