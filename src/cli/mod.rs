@@ -1,8 +1,14 @@
 //! Floor 9: the command line. Each command is a thin face over the floors below and prints JSON or a table.
 
+mod bench;
+mod bench_matmul;
+mod classify;
+mod compress;
 mod conformance;
+mod convert;
 mod devices;
 mod global;
+mod inspect;
 mod models;
 mod print;
 mod run;
@@ -27,8 +33,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Label images
+    Classify(classify::Options),
     /// Run a model on .npy inputs
     Run(run::Options),
+    /// Convert a model to the .fewbit container, nothing lost
+    Convert(convert::Options),
+    /// Store a model's weights in fewer bits
+    Compress(compress::Options),
+    /// Show what is inside a model file
+    Inspect(inspect::Options),
+    /// Time a model, or a matrix product (`bench matmul`)
+    Bench(bench::Options),
     /// Run test cases in the public ONNX layout
     Conformance(conformance::Options),
     /// List the devices
@@ -51,7 +67,12 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<()> {
     let global = &cli.global;
     match &cli.command {
+        Command::Classify(options) => classify::run(global, options),
+        Command::Convert(options) => convert::run(global, options),
+        Command::Compress(options) => compress::run(global, options),
         Command::Run(options) => run::run(global, options),
+        Command::Inspect(options) => inspect::run(global, options),
+        Command::Bench(options) => bench::run(global, options),
         Command::Conformance(options) => conformance::run(global, options),
         Command::Devices => devices::run(global),
     }

@@ -1,8 +1,10 @@
-//! Finding models, and inputs to try them on.
+//! Finding and writing models, and inputs to try them on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::graph::{Dim, Model};
+use clap::Args;
+
+use crate::graph::{Dim, Manifest, Model, Weight};
 use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
 
@@ -15,6 +17,52 @@ pub fn open(path: &Path) -> Result<Model> {
 pub fn default_classifier() -> Result<Model> {
     const BYTES: &[u8] = include_bytes!("../../www/models/efficientnet-lite0-4bit.fewbit");
     Model::from_bytes("efficientnet-lite0-4bit.fewbit", BYTES)
+}
+
+/// Adds to what a file says about its model.
+#[derive(Args)]
+pub struct ManifestOption {
+    /// JSON object with `task`, `labels`, `image`, `license`, `provenance`, … to store in the output
+    #[arg(long, value_name = "FILE.json")]
+    manifest: Option<PathBuf>,
+}
+
+impl ManifestOption {
+    /// Fields of the file replace those of the model.
+    pub fn apply(&self, model: &mut Model) -> Result<()> {
+        let Some(path) = &self.manifest else { return Ok(()) };
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(&name, e))?;
+        let broken = |e: serde_json::Error| Error::format(&name, format!("not a manifest: {e}"));
+        let given: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).map_err(broken)?;
+        let mut whole = serde_json::to_value(&model.manifest).map_err(broken)?;
+        if let Some(object) = whole.as_object_mut() {
+            object.extend(given);
+        }
+        model.manifest = serde_json::from_value::<Manifest>(whole).map_err(broken)?;
+        Ok(())
+    }
+}
+
+/// Writes a container and returns its bytes.
+pub fn save(model: &Model, path: &Path) -> Result<u64> {
+    model.save(path)?;
+    std::fs::metadata(path).map(|m| m.len()).map_err(|e| Error::io(path.display().to_string(), e))
+}
+
+/// Elements of all floating-point constants.
+pub fn parameters(model: &Model) -> usize {
+    floats(model).map(|w| w.ty().len()).sum()
+}
+
+/// Bits of all floating-point constants per element: codes, tables, scales and what stayed dense.
+pub fn bits_per_weight(model: &Model) -> f64 {
+    let bytes: usize = floats(model).map(Weight::bytes).sum();
+    8.0 * bytes as f64 / parameters(model).max(1) as f64
+}
+
+fn floats(model: &Model) -> impl Iterator<Item = &Weight> {
+    model.graph.weights.values().filter(|w| w.ty().dtype.is_float())
 }
 
 /// Sizes given by `--dim NAME=VALUE`.

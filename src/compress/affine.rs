@@ -81,11 +81,8 @@ fn search(values: &[f32], importance: &[f32], bits: u32, symmetric: bool) -> (f1
         // As it will be stored; a scale below the smallest f16 becomes that one.
         let scale = if scale > 0.0 { f16::from_f32(scale).max(f16::from_bits(1)) } else { f16::ZERO };
         let zero = zero as u8;
-        let error: f32 = values
-            .iter()
-            .zip(importance)
-            .map(|(&v, w)| w * (round(v, scale.to_f32(), zero, bits).1 - v).powi(2))
-            .sum();
+        let error: f32 =
+            values.iter().zip(importance).map(|(&v, w)| w * (round(v, scale.to_f32(), zero, bits).1 - v).powi(2)).sum();
         if error < best.0 {
             best = (error, (scale, zero));
         }

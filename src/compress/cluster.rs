@@ -13,12 +13,8 @@ const POLISH: usize = 20;
 /// `k` centres, ascending, that minimise `Σ weight · (value − nearest centre)²`. Fewer distinct values than `k` leave
 /// the last centre repeated. Points of weight 0 do not count; without any point all centres are 0.
 pub fn centres(values: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
-    let mut points: Vec<(f64, f64)> = values
-        .iter()
-        .zip(weights)
-        .filter(|(_, w)| **w > 0.0)
-        .map(|(&v, &w)| (f64::from(v), f64::from(w)))
-        .collect();
+    let mut points: Vec<(f64, f64)> =
+        values.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(&v, &w)| (f64::from(v), f64::from(w))).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points.dedup_by(|b, a| {
         let same = a.0 == b.0;

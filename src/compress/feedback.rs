@@ -129,7 +129,8 @@ mod tests {
             (state >> 40) as f32 / (1 << 24) as f32 - 0.5
         };
         let common: Vec<f32> = (0..samples).map(|_| next()).collect();
-        let x: Vec<f32> = (0..inputs).flat_map(|_| common.iter().map(|c| c + 0.3 * next()).collect::<Vec<_>>()).collect();
+        let x: Vec<f32> =
+            (0..inputs).flat_map(|_| common.iter().map(|c| c + 0.3 * next()).collect::<Vec<_>>()).collect();
         let mut statistics = Statistics::new(inputs);
         statistics.add(&x, samples);
         let feedback = Feedback::new(&statistics).unwrap();

@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn every_form_round_trips() {
-        for text in ["f32", "f16", "palette:4", "palette:3:rows=16:scale", "affine:4:group=64", "affine:2:group=32:sym"] {
+        for text in ["f32", "f16", "palette:4", "palette:3:rows=16:scale", "affine:4:group=64", "affine:2:group=32:sym"]
+        {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
         }
     }

@@ -43,10 +43,33 @@ impl Photo {
         let shorter = self.width.min(self.height);
         let side = ((share * shorter as f64) as usize).clamp(1, shorter);
         let offset = |extent: usize| ((extent - side) as f64 / 2.0).round_ties_even() as usize;
-        let (left, top) = (offset(self.width), offset(self.height));
-        let rows = self.rgb.chunks_exact(3 * self.width).skip(top).take(side);
-        let rgb = rows.flat_map(|row| &row[3 * left..3 * (left + side)]).copied().collect();
-        Photo { width: side, height: side, rgb }
+        self.cut(offset(self.width), offset(self.height), side, side)
+    }
+
+    /// A rectangle inside the photo, at least one pixel.
+    pub fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Result<Photo> {
+        let fits =
+            |from: usize, extent: usize, all: usize| extent > 0 && from.checked_add(extent).is_some_and(|e| e <= all);
+        if !fits(left, width, self.width) || !fits(top, height, self.height) {
+            let (own_width, own_height) = (self.width, self.height);
+            return Err(Error::Usage(format!(
+                "{width}×{height} pixels from ({left}, {top}) lie outside a photo of {own_width}×{own_height}"
+            )));
+        }
+        Ok(self.cut(left, top, width, height))
+    }
+
+    fn cut(&self, left: usize, top: usize, width: usize, height: usize) -> Photo {
+        let rows = self.rgb.chunks_exact(3 * self.width).skip(top).take(height);
+        let rgb = rows.flat_map(|row| &row[3 * left..3 * (left + width)]).copied().collect();
+        Photo { width, height, rgb }
+    }
+
+    /// Left and right exchanged.
+    pub fn mirrored(&self) -> Photo {
+        let rows = self.rgb.chunks_exact(3 * self.width);
+        let rgb = rows.flat_map(|row| row.chunks_exact(3).rev().flatten()).copied().collect();
+        Photo { width: self.width, height: self.height, rgb }
     }
 }
 

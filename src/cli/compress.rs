@@ -1,0 +1,117 @@
+//! `fewbit compress`: fewer bits per weight.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::global::Global;
+use super::{models, print};
+use crate::compress::{self, Progress, Rules};
+use crate::graph::{ImageInput, Model};
+use crate::tensor::Tensor;
+use crate::vision::{Photo, image_tensor};
+use crate::{Error, Result};
+
+#[derive(Args)]
+pub struct Options {
+    /// The model to read
+    source: PathBuf,
+    /// The .fewbit file to write
+    #[arg(long, value_name = "OUT.fewbit")]
+    output: PathBuf,
+    /// How to store weights: ENCODING for all, or REGEX=ENCODING; the first match wins
+    #[arg(long, required = true, value_name = "[REGEX=]ENCODING")]
+    weights: Vec<String>,
+    /// Photos, or .npy files of the model's input, whose activations guide the rounding
+    #[arg(long, value_name = "DIR")]
+    calibrate: Option<PathBuf>,
+    /// Only weights whose name matches
+    #[arg(long, value_name = "REGEX")]
+    include: Option<String>,
+    /// No weights whose name matches
+    #[arg(long, value_name = "REGEX")]
+    exclude: Option<String>,
+    #[command(flatten)]
+    manifest: models::ManifestOption,
+}
+
+/// Views of each calibration photo: the whole, then crops of growing zoom, half of them mirrored.
+const VIEWS: usize = 24;
+
+pub fn run(global: &Global, options: &Options) -> Result<()> {
+    let rules = Rules::parse(&options.weights, options.include.as_deref(), options.exclude.as_deref())?;
+    let device = global.device()?;
+    let mut model = models::open(&options.source)?;
+    options.manifest.apply(&mut model)?;
+    let samples = match &options.calibrate {
+        Some(folder) => samples(folder, &model)?,
+        None => Vec::new(),
+    };
+    let calibration = print::progress("calibration samples", samples.len() as u64);
+    let weights = print::progress("weights", 0);
+    let reports = compress::compress(&mut model, &rules, &samples, &device, |progress| match progress {
+        Progress::Calibrated => calibration.inc(1),
+        Progress::Encoded(all) => {
+            calibration.finish_and_clear();
+            weights.set_length(all as u64);
+            weights.inc(1);
+        }
+    })?;
+    weights.finish_and_clear();
+    let bytes = models::save(&model, &options.output)?;
+    let bits = models::bits_per_weight(&model);
+    if global.json {
+        return print::json(&json!({"bytes": bytes, "bits_per_weight": bits, "tensors": reports}));
+    }
+    let rows: Vec<_> = reports
+        .iter()
+        .map(|r| {
+            let (bits, error) = (format!("{:.3}", r.bits_per_weight), format!("{:.5}", r.error));
+            vec![r.name.clone(), r.encoding.clone(), bits, error]
+        })
+        .collect();
+    print::table(&["tensor", "encoding", "bits", "error"], &rows)?;
+    print::line(&format!("{}: {bytes} bytes, {bits:.3} bits per weight", options.output.display()))
+}
+
+/// Every photo or .npy file of a folder, in the order of their names.
+fn samples(folder: &Path, model: &Model) -> Result<Vec<Tensor>> {
+    let io = |e| Error::io(folder.display().to_string(), e);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(io)?
+        .map(|entry| entry.map(|e| e.path()).map_err(io))
+        .collect::<Result<_>>()?;
+    files.retain(|f| f.is_file());
+    files.sort();
+    let mut samples = Vec::new();
+    for file in &files {
+        if file.extension().is_some_and(|e| e == "npy") {
+            samples.push(crate::formats::npy::open(file)?);
+            continue;
+        }
+        let image = model.manifest.image.as_ref().ok_or_else(|| {
+            let what = "calibration photos need a model that says how a photo becomes its input";
+            Error::Usage(format!("{what}; give `image` with `--manifest FILE`, or .npy files"))
+        })?;
+        samples.extend(views(&Photo::open(file)?, image)?);
+    }
+    if samples.is_empty() {
+        return Err(Error::Usage(format!("{}: nothing to calibrate with", folder.display())));
+    }
+    Ok(samples)
+}
+
+fn views(photo: &Photo, image: &ImageInput) -> Result<Vec<Tensor>> {
+    let mut random = models::Random(photo.width() as u64);
+    let mut place = |room: usize| (f64::from(random.float() + 1.0) / 2.0 * room as f64) as usize;
+    let shorter = photo.width().min(photo.height());
+    let mut views = vec![image_tensor(photo, image)?];
+    for i in 1..VIEWS {
+        let side = (shorter as f64 * (1.0 - 0.65 * i as f64 / VIEWS as f64)).max(1.0) as usize;
+        let crop = photo.crop(place(photo.width() - side), place(photo.height() - side), side, side)?;
+        let crop = if i % 2 == 0 { crop } else { crop.mirrored() };
+        views.push(image_tensor(&crop, &ImageInput { crop: 1.0, ..image.clone() })?);
+    }
+    Ok(views)
+}
