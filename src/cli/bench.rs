@@ -52,7 +52,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let report = session.report().unwrap_or_default();
     let mut by_operator: BTreeMap<(&str, &str), (usize, f64)> = BTreeMap::new();
     for node in &report.nodes {
-        let entry = by_operator.entry((&node.op, node.place)).or_default();
+        let entry = by_operator.entry((&node.op, &node.place)).or_default();
         entry.0 += 1;
         entry.1 += node.ms;
     }
