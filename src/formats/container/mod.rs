@@ -22,7 +22,7 @@ const MANIFEST: &str = "fewbit";
 const MANIFEST_SHA256: &str = "fewbit_sha256";
 
 /// SHA-256 over the JSON and the tensors' names and types, in hexadecimal: with the tensors' own, all bytes that count.
-fn digest<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorType)>) -> String {
+pub fn digest<'a>(json: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorType)>) -> String {
     let mut sha = Sha256::new();
     sha.update(json);
     for (name, ty) in tensors {

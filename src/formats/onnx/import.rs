@@ -95,7 +95,7 @@ fn import_node(proto: NodeProto, names: &mut Names, reader: &mut TensorReader, u
     let op = proto.op_type.unwrap_or_default();
     let op = if is_onnx(domain) { op } else { format!("{}.{op}", domain.unwrap_or_default()) };
     if op == "Constant" {
-        let tensor = constant(&proto.attribute, reader)?;
+        let tensor = constant(proto.attribute, reader)?;
         let id = names.define(&mut upgrade.graph, proto.output.into_iter().next().unwrap_or_default())?;
         upgrade.graph.weights.insert(id, Weight::Dense(tensor));
         return Ok(());
@@ -155,9 +155,10 @@ fn attr(proto: AttributeProto, reader: &mut TensorReader) -> Result<Option<Attr>
 }
 
 /// The value of a `Constant` node.
-fn constant(attributes: &[AttributeProto], reader: &mut TensorReader) -> Result<Tensor> {
+fn constant(attributes: Vec<AttributeProto>, reader: &mut TensorReader) -> Result<Tensor> {
     for attribute in attributes {
-        match (attribute.name.as_deref().unwrap_or(""), attr(attribute.clone(), reader)?) {
+        let name = attribute.name.clone().unwrap_or_default();
+        match (name.as_str(), attr(attribute, reader)?) {
             ("value", Some(Attr::Tensor(t))) => return Ok(t),
             ("value_float", Some(Attr::Float(v))) => return Ok(Tensor::scalar(v)),
             ("value_int", Some(Attr::Int(v))) => return Ok(Tensor::scalar(v)),

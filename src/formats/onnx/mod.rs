@@ -1,5 +1,6 @@
 //! ONNX models and tensors. Operators come out in the form of the newest opset, whatever opset the file has.
 
+mod budget;
 mod import;
 mod order;
 mod proto;
@@ -21,6 +22,12 @@ use crate::{Error, Result};
 /// Control flow (`If`, `Loop`, `Scan`) is imported as a node without its bodies, which no operator table knows.
 /// Strings, sequences, sparse and sub-byte tensors are `Error::Unsupported`.
 pub fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
+    // A graph whose weights lie in other files is small beside them, and all messages.
+    let free = if folder.is_some() { 64 << 20 } else { 512 << 10 };
+    let cost = budget::model_cost(&bytes);
+    if cost > 2 * bytes.len() + free {
+        return Err(Error::format(file, format!("its {} bytes would unfold to {cost} bytes of messages", bytes.len())));
+    }
     let proto = proto::ModelProto::decode(bytes).map_err(|e| malformed(file, e))?;
     let mut reader = tensor::TensorReader::new(file, folder);
     import::import(file, proto, &mut reader)

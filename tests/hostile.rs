@@ -1,0 +1,159 @@
+//! Broken and malicious files: each gives a model or an error, within a second, without a panic, and without memory
+//! out of proportion to the file. What opens is also planned and run, within a memory limit.
+
+#[path = "hostile/corpus.rs"]
+mod corpus;
+#[path = "hostile/heap.rs"]
+mod heap;
+#[path = "hostile/mutate.rs"]
+mod mutate;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use fewbit::formats::{npy, onnx, torch_legacy};
+use fewbit::graph::{Dim, Model};
+use fewbit::runtime::{Device, Session};
+use fewbit::tensor::{Tensor, TensorType};
+use fewbit::vision::Photo;
+use mutate::{Random, mutate};
+
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+/// Mutations of each kind of file.
+const ROUNDS: usize = 400;
+
+/// Memory that is not counted against a file.
+const FREE: usize = 1 << 20;
+
+/// What a photo may take whatever its file: four million pixels in the widest format, twice.
+const FREE_PHOTO: usize = 128 << 20;
+
+const RUN_LIMIT: usize = 16 << 20;
+
+#[derive(Clone, Copy)]
+enum Parser {
+    Model,
+    Tensor,
+    Npy,
+    Photo,
+}
+
+/// Opens, plans and runs; the error is only there to be printed.
+fn consume(parser: Parser, bytes: &[u8]) -> (Result<Option<Model>, fewbit::Error>, usize) {
+    heap::peak(|| match parser {
+        Parser::Model => Model::from_bytes("hostile", bytes).map(Some),
+        Parser::Tensor => onnx::read_tensor(bytes).map(|_| None),
+        Parser::Npy => npy::read("hostile", bytes).map(|_| None),
+        Parser::Photo => Photo::decode("hostile", bytes).map(|_| None),
+    })
+}
+
+/// Runs a model on zeros; every unknown dimension is 2.
+fn run(model: &Model) -> Result<(), fewbit::Error> {
+    let graph = &model.graph;
+    let mut inputs = Vec::new();
+    for &id in &graph.inputs {
+        let value = graph.value(id);
+        let dims = value.dims.iter().flatten().map(|dim| match dim {
+            Dim::Known(size) => *size,
+            Dim::Symbol(_) => 2,
+        });
+        let Some(dtype) = value.dtype else { return Ok(()) };
+        let ty = TensorType::new(dtype, dims.collect::<Vec<_>>());
+        if ty.bytes() > RUN_LIMIT {
+            return Ok(());
+        }
+        inputs.push((value.name.clone(), Tensor::zeros(ty)?));
+    }
+    let mut session = Session::new(model, &Device::cpu(1)?)?;
+    session.set_memory_limit(RUN_LIMIT);
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    session.run(&inputs).map(|_| ())
+}
+
+/// What is wrong with how a file was received, if anything. A slow machine gets three tries at the second.
+fn judge(parser: Parser, bytes: &[u8]) -> Result<bool, String> {
+    let free = if matches!(parser, Parser::Photo) { FREE_PHOTO } else { FREE };
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let started = Instant::now();
+        let attempt = catch_unwind(AssertUnwindSafe(|| {
+            let (result, peak) = consume(parser, bytes);
+            let ran = result.as_ref().ok().and_then(Option::as_ref).is_some_and(|model| run(model).is_ok());
+            (result.is_ok(), ran, peak)
+        }));
+        let (opened, ran, peak) = attempt.map_err(|p| {
+            let text = p.downcast_ref::<String>().cloned();
+            format!("panics: {}", text.or(p.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default())
+        })?;
+        if peak > 4 * bytes.len() + free {
+            return Err(format!("takes {peak} bytes for a file of {}", bytes.len()));
+        }
+        if started.elapsed() < Duration::from_secs(1) {
+            return Ok(opened || ran);
+        }
+        times.push(started.elapsed());
+    }
+    Err(format!("takes {times:?}"))
+}
+
+#[test]
+fn every_broken_file_is_received_well() {
+    corpus_is_valid();
+    let fewbit = corpus::fewbit();
+    let photo = std::fs::read("tests/data/chelsea.png").unwrap();
+    let files = [
+        ("fewbit", Parser::Model, fewbit.clone()),
+        ("onnx", Parser::Model, corpus::onnx()),
+        ("safetensors", Parser::Model, corpus::plain_safetensors()),
+        ("torch", Parser::Model, corpus::torch()),
+        ("tensor", Parser::Tensor, corpus::tensor_proto()),
+        ("npy", Parser::Npy, corpus::npy()),
+        ("png", Parser::Photo, photo[..4000].to_vec()),
+    ];
+    // Panics are reported below, with the file that caused them.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut random = Random(1);
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (i, (name, parser, file)) in files.iter().enumerate() {
+        let mut accepted = 0;
+        for round in 0..ROUNDS {
+            let other = &files[(i + round) % files.len()].2;
+            let broken = match (*name, round % 2) {
+                // Behind the hashes lies the manifest: half of the containers carry the right hashes.
+                ("fewbit", 0) => corpus::resigned(&fewbit, |json| mutate(&mut random, json, json)),
+                _ => mutate(&mut random, file, other),
+            };
+            count += 1;
+            match judge(*parser, &broken) {
+                Ok(ok) => accepted += usize::from(ok),
+                Err(what) => {
+                    let path = std::env::temp_dir().join(format!("fewbit-hostile-{name}-{round}"));
+                    std::fs::write(&path, &broken).ok();
+                    failures.push(format!("{} {what}", path.display()));
+                }
+            }
+        }
+        println!("{name}: {accepted} of {ROUNDS} accepted");
+    }
+    std::panic::set_hook(hook);
+    assert!(count >= 2000);
+    assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Called by the one test of this binary: a second one would run beside it and be counted by the allocator.
+fn corpus_is_valid() {
+    for file in [corpus::fewbit(), corpus::onnx()] {
+        run(&Model::from_bytes("corpus", &file).unwrap()).unwrap();
+    }
+    assert!(corpus::resigned(&corpus::fewbit(), <[u8]>::to_vec) == corpus::fewbit());
+    Model::from_bytes("corpus", &corpus::plain_safetensors()).unwrap();
+    onnx::read_tensor(&corpus::tensor_proto()).unwrap();
+    npy::read("corpus", &corpus::npy()).unwrap();
+    let tensors = torch_legacy::read("corpus", &corpus::torch()).unwrap();
+    assert_eq!(tensors["layer.weight"].slice::<f32>().unwrap(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+}

@@ -1,0 +1,203 @@
+//! Small valid files of every format, written here byte by byte.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fewbit::formats::{container, npy, safetensors};
+use fewbit::graph::{Attr, Attrs, Dim, Graph, Model, Weight};
+use fewbit::tensor::{DType, Tensor, TensorType};
+use fewbit::weights::{Affine, Encoded, Palette};
+
+/// A protobuf message under construction.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    fn int(mut self, field: u64, value: i64) -> Self {
+        self.varint(field << 3);
+        self.varint(value as u64);
+        self
+    }
+
+    fn float(mut self, field: u64, value: f32) -> Self {
+        self.varint(field << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    fn text(self, field: u64, text: &str) -> Self {
+        self.bytes(field, text.as_bytes())
+    }
+
+    fn message(self, field: u64, message: Message) -> Self {
+        self.bytes(field, &message.0)
+    }
+}
+
+fn node(op: &str, inputs: &[&str], output: &str, attributes: Vec<Message>) -> Message {
+    let mut node = Message::default();
+    for input in inputs {
+        node = node.text(1, input);
+    }
+    node = node.text(2, output).text(3, output).text(4, op);
+    attributes.into_iter().fold(node, |node, attribute| node.message(5, attribute))
+}
+
+fn ints(name: &str, values: &[i64]) -> Message {
+    values.iter().fold(Message::default().text(1, name).int(20, 7), |m, &v| m.int(8, v))
+}
+
+fn int(name: &str, value: i64) -> Message {
+    Message::default().text(1, name).int(3, value).int(20, 2)
+}
+
+fn float(name: &str, value: f32) -> Message {
+    Message::default().text(1, name).float(2, value).int(20, 1)
+}
+
+fn tensor(name: &str, dims: &[i64], data_type: i64) -> Message {
+    dims.iter().fold(Message::default(), |m, &d| m.int(1, d)).int(2, data_type).text(8, name)
+}
+
+fn raw(name: &str, dims: &[i64], values: impl Iterator<Item = f32>) -> Message {
+    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+    tensor(name, dims, 1).bytes(9, &bytes)
+}
+
+fn value_info(name: &str, dims: &[Option<i64>]) -> Message {
+    let shape = dims.iter().fold(Message::default(), |shape, dim| {
+        let dim = match dim {
+            Some(size) => Message::default().int(1, *size),
+            None => Message::default().text(2, "batch"),
+        };
+        shape.message(1, dim)
+    });
+    let ty = Message::default().int(1, 1).message(2, shape);
+    Message::default().text(1, name).message(2, Message::default().message(1, ty))
+}
+
+/// A small network of opset 9: raw and typed tensors, a constant, and operators whose form has changed since.
+pub fn onnx() -> Vec<u8> {
+    let wave = |n: usize| (0..n).map(|i| (i as f32).sin());
+    let shape = tensor("shape", &[2], 7).int(7, 0).int(7, -1);
+    let constant = Message::default().text(1, "value").message(5, tensor("", &[], 1).float(4, 0.5)).int(20, 4);
+    let graph = Message::default()
+        .message(1, node("Conv", &["x", "w", "b"], "conv", vec![ints("pads", &[1, 1, 1, 1]), ints("strides", &[2, 2])]))
+        .message(1, node("Clip", &["conv"], "clip", vec![float("min", 0.0), float("max", 6.0)]))
+        .message(1, node("Constant", &[], "half", vec![constant]))
+        .message(1, node("Mul", &["clip", "half"], "scaled", vec![]))
+        .message(
+            1,
+            node("MaxPool", &["scaled"], "pooled", vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])]),
+        )
+        .message(
+            1,
+            node("Slice", &["pooled"], "slice", vec![ints("starts", &[0]), ints("ends", &[1]), ints("axes", &[3])]),
+        )
+        .message(1, node("ReduceMean", &["slice"], "mean", vec![ints("axes", &[2]), int("keepdims", 1)]))
+        .message(1, node("Reshape", &["mean", "shape"], "flat", vec![]))
+        .message(1, node("Gemm", &["flat", "v"], "logits", vec![int("transB", 1)]))
+        .message(1, node("Softmax", &["logits"], "y", vec![int("axis", 1)]))
+        .text(2, "network")
+        .message(5, raw("w", &[4, 3, 3, 3], wave(108)))
+        .message(5, raw("b", &[4], wave(4)))
+        .message(5, shape)
+        .message(5, raw("v", &[5, 4], wave(20)))
+        .message(11, value_info("x", &[None, Some(3), Some(8), Some(8)]))
+        .message(12, value_info("y", &[None, Some(5)]));
+    let opset = Message::default().text(1, "").int(2, 9);
+    Message::default().int(1, 7).text(2, "test").message(7, graph).message(8, opset).0
+}
+
+/// A tensor as the public test layout stores it.
+pub fn tensor_proto() -> Vec<u8> {
+    raw("input", &[2, 3, 4], (0..24).map(|i| i as f32)).0
+}
+
+/// A few-bit linear layer, an activation and a lookup.
+pub fn fewbit() -> Vec<u8> {
+    let mut graph = Graph { name: "few".into(), ..Graph::default() };
+    let x = graph.add_input("x", DType::F32, vec![Dim::Symbol("batch".into()), Dim::Known(16)]);
+    let codes =
+        |rows: usize| Tensor::new([rows, 8], &(0..rows * 8).map(|i| (i * 37) as u8).collect::<Vec<_>>()).unwrap();
+    let table = Tensor::new([1, 16], &(0..16).map(|i| i as f32 * 0.1).collect::<Vec<_>>()).unwrap();
+    let palette = Palette::new(vec![8, 16], 4, 8, codes(8), table, None).unwrap();
+    let scales = Tensor::new([4, 1], &[half::f16::ONE; 4]).unwrap();
+    let affine = Affine::new(vec![4, 8], 4, 32, Tensor::new([4, 4], &[0x73u8; 16]).unwrap(), scales, None).unwrap();
+    let first = graph.add_weight("first", Weight::Encoded(Arc::new(Encoded::Palette(palette))));
+    let second = graph.add_weight("second", Weight::Encoded(Arc::new(Encoded::Affine(affine))));
+    let bias = graph.add_weight("bias", Weight::Dense(Tensor::new([4], &[0.5f32; 4]).unwrap()));
+    let mut transposed = Attrs::default();
+    transposed.set("transB", Attr::Int(1));
+    transposed.set("alpha", Attr::Float(1.0));
+    let hidden = graph.add_node("Gemm", "hidden", &[x, first], transposed.clone());
+    let active = graph.add_node("Relu", "active", &[hidden], Attrs::default());
+    let y = graph.add_node("Gemm", "y", &[active, second, bias], transposed);
+    graph.outputs.push(y);
+    let mut model = Model { graph, ..Model::default() };
+    model.manifest.labels = vec!["a".into(), "b".into()];
+    let mut bytes = Vec::new();
+    container::write("test", &model, &mut bytes).unwrap();
+    bytes
+}
+
+/// A container whose manifest was changed by `edit` and whose hashes fit again: what a malicious author would write.
+pub fn resigned(file: &[u8], edit: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let header = safetensors::parse_header("test", file).unwrap();
+    let Ok(json) = String::from_utf8(edit(header.metadata["fewbit"].as_bytes())) else { return file.to_vec() };
+    let types: Vec<(String, TensorType)> = header.tensors.iter().map(|t| (t.name.clone(), t.ty.clone())).collect();
+    let sha = container::digest(&json, types.iter().map(|(name, ty)| (name.as_str(), ty)));
+    let metadata = BTreeMap::from([("fewbit".to_string(), json), ("fewbit_sha256".to_string(), sha)]);
+    let mut bytes = safetensors::write_header(&types, &metadata).unwrap();
+    bytes.extend(&file[header.data_start as usize..]);
+    bytes
+}
+
+pub fn plain_safetensors() -> Vec<u8> {
+    let types =
+        [("a".to_string(), TensorType::new(DType::F32, [2, 3])), ("b".to_string(), TensorType::new(DType::U8, [5]))];
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    let mut bytes = safetensors::write_header(&types, &metadata).unwrap();
+    bytes.extend([1; 29]);
+    bytes
+}
+
+pub fn npy() -> Vec<u8> {
+    npy::write(&Tensor::new([3, 4], &[1.5f32; 12]).unwrap()).unwrap()
+}
+
+/// A state dictionary with one column-major matrix.
+pub fn torch() -> Vec<u8> {
+    let text = |s: &str| [b"X", &(s.len() as u32).to_le_bytes()[..], s.as_bytes()].concat();
+    let dict: &[u8] = b"ccollections\nOrderedDict\n)R";
+    let mut file = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00.\x80\x02".to_vec();
+    file.extend(dict);
+    file.extend(b"q\x01(");
+    file.extend(text("layer.weight"));
+    file.extend(b"ctorch._utils\n_rebuild_tensor_v2\nq\x02((");
+    file.extend(text("storage"));
+    file.extend(b"ctorch\nFloatStorage\nq\x03");
+    file.extend([text("1"), text("cpu"), b"K\x06NtQK\x00K\x02K\x03\x86K\x01K\x02\x86\x89".to_vec()].concat());
+    file.extend(dict);
+    file.extend(b"tRu.\x80\x02](");
+    file.extend(text("1"));
+    file.extend(b"e.");
+    file.extend(6u64.to_le_bytes());
+    file.extend((0..6).flat_map(|i| (i as f32).to_le_bytes()));
+    file
+}
