@@ -89,10 +89,11 @@ fn judge(folder: &Path, device: &Device, summary: &mut Summary) {
 
 /// `None` if every data set gives what it should, else the first difference. Names the model's operators on the way.
 fn run_case(folder: &Path, device: &Device, operators: &mut String) -> Result<Option<String>> {
-    let model = Model::open(folder.join("model.onnx"))?;
-    let mut names: Vec<&str> = model.graph.nodes.iter().map(|n| n.op.as_str()).collect();
-    names.dedup();
-    *operators = names.join(", ");
+    let file = folder.join("model.onnx");
+    let name_in_messages = file.display().to_string();
+    let bytes = std::fs::read(&file).map_err(|e| Error::io(&name_in_messages, e))?;
+    *operators = onnx::operators(&name_in_messages, &bytes)?.join(", ");
+    let model = Model::open(&file)?;
 
     let mut session = Session::new(&model, device)?;
     let mut sets: Vec<PathBuf> =

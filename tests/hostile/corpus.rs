@@ -201,3 +201,16 @@ pub fn torch() -> Vec<u8> {
     file.extend((0..6).flat_map(|i| (i as f32).to_le_bytes()));
     file
 }
+
+/// A small picture in each format.
+pub fn photos() -> Vec<(&'static str, Vec<u8>)> {
+    use image::ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+    let picture = image::RgbImage::from_fn(24, 17, |x, y| image::Rgb([x as u8 * 9, y as u8 * 13, (x * y) as u8]));
+    let encode = |format| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let formats = [("png", Png), ("jpeg", Jpeg), ("gif", Gif), ("bmp", Bmp), ("webp", WebP)];
+    formats.map(|(name, format)| (name, encode(format))).into()
+}

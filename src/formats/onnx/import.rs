@@ -22,6 +22,10 @@ pub fn import(file: &str, proto: ModelProto, reader: &mut TensorReader) -> Resul
             hints.insert(info.name.clone().unwrap_or_default(), ty);
         }
     }
+    // An output may come without a type, but not with one that is no tensor.
+    for info in graph.output.iter().filter(|o| o.r#type.as_ref().is_some_and(|t| t.tensor_type.is_none())) {
+        value_type(info)?;
+    }
     let mut names = Names { file, ids: HashMap::new(), hints };
     let mut target = Graph { name: graph.name.unwrap_or_default(), ..Graph::default() };
 
@@ -92,8 +96,7 @@ impl Names<'_> {
 
 fn import_node(proto: NodeProto, names: &mut Names, reader: &mut TensorReader, upgrade: &mut Upgrade) -> Result<()> {
     let domain = proto.domain.as_deref();
-    let op = proto.op_type.unwrap_or_default();
-    let op = if is_onnx(domain) { op } else { format!("{}.{op}", domain.unwrap_or_default()) };
+    let op = operator(domain, proto.op_type.unwrap_or_default());
     if op == "Constant" {
         let tensor = constant(proto.attribute, reader)?;
         let id = names.define(&mut upgrade.graph, proto.output.into_iter().next().unwrap_or_default())?;
@@ -121,6 +124,11 @@ fn import_node(proto: NodeProto, names: &mut Names, reader: &mut TensorReader, u
     let outputs = outputs.collect::<Result<_>>()?;
     let node = Node { name, op, inputs, outputs, attrs };
     if is_onnx(domain) { upgrade.push(node) } else { upgrade.push_as_is(node) }
+}
+
+/// An operator's name here: with its domain, unless that is ONNX's own.
+pub fn operator(domain: Option<&str>, op: String) -> String {
+    if is_onnx(domain) { op } else { format!("{}.{op}", domain.unwrap_or_default()) }
 }
 
 fn is_onnx(domain: Option<&str>) -> bool {

@@ -1,6 +1,7 @@
 //! ONNX models and tensors. Operators come out in the form of the newest opset, whatever opset the file has.
 
 mod budget;
+mod functions;
 mod import;
 mod order;
 mod proto;
@@ -28,9 +29,26 @@ pub fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
     if cost > 2 * bytes.len() + free {
         return Err(Error::format(file, format!("its {} bytes would unfold to {cost} bytes of messages", bytes.len())));
     }
-    let proto = proto::ModelProto::decode(bytes).map_err(|e| malformed(file, e))?;
+    let len = bytes.len();
+    let mut proto = proto::ModelProto::decode(bytes).map_err(|e| malformed(file, e))?;
+    if let Some(graph) = &mut proto.graph {
+        graph.node = functions::inline(file, len, std::mem::take(&mut graph.node), &proto.functions)?;
+    }
     let mut reader = tensor::TensorReader::new(file, folder);
     import::import(file, proto, &mut reader)
+}
+
+/// Names of a model's operators, in the order of their first use; also of models that `read` does not support.
+pub fn operators(file: &str, bytes: &[u8]) -> Result<Vec<String>> {
+    let proto = proto::ModelProto::decode(bytes).map_err(|e| malformed(file, e))?;
+    let mut names: Vec<String> = Vec::new();
+    for node in proto.graph.unwrap_or_default().node {
+        let name = import::operator(node.domain.as_deref(), node.op_type.unwrap_or_default());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Whether bytes look like a model: field 1 (`ir_version`) as a varint, or the graph or opsets first.
