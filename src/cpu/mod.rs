@@ -11,8 +11,10 @@ pub mod channel_norm;
 pub mod conv;
 pub mod decode;
 mod elementwise;
+mod floats;
 pub mod gather;
 pub mod gemm;
+pub mod grid_sample;
 pub mod integer;
 pub mod layer_norm;
 pub mod linear;
@@ -28,6 +30,7 @@ pub mod product;
 pub mod program;
 pub mod quantize;
 pub mod reduce;
+pub mod region;
 pub mod resize;
 pub mod rotary;
 pub mod scatter;
@@ -66,6 +69,8 @@ const FAMILIES: &[&[Kernel]] = &[
     select::KERNELS,
     pool::KERNELS,
     resize::KERNELS,
+    grid_sample::KERNELS,
+    region::KERNELS,
     shape::KERNELS,
     unary::KERNELS,
 ];

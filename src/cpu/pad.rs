@@ -5,45 +5,11 @@ use std::ops::Range;
 use super::call::{Call, Kernel, ints};
 use super::strided::{words, words_mut};
 use crate::ops::movement as types;
+use crate::ops::pad::Axis;
 use crate::tensor::strides;
-use crate::{Error, Result, for_width};
+use crate::{Result, for_width};
 
 pub const KERNELS: &[Kernel] = &[Kernel::new("Pad", pad)];
-
-/// Source index of every output index along one axis; `OUTSIDE` where the constant goes.
-struct Axis {
-    from: Vec<usize>,
-    /// Output indices whose sources are consecutive.
-    middle: Range<usize>,
-}
-
-const OUTSIDE: usize = usize::MAX;
-
-impl Axis {
-    fn new(len: usize, out: usize, before: i64, mode: &str) -> Result<Self> {
-        let n = len as i64;
-        // Reflection repeats with this period; an axis of one element repeats itself.
-        let period = (2 * n - 2).max(1);
-        let at = |o: usize| -> Result<usize> {
-            let i = o as i64 - before;
-            Ok(match mode {
-                _ if (0..n).contains(&i) => i as usize,
-                "constant" => OUTSIDE,
-                "edge" => i.clamp(0, n - 1) as usize,
-                "wrap" => i.rem_euclid(n) as usize,
-                "reflect" => {
-                    let i = i.rem_euclid(period);
-                    i.min(period - i).min(n - 1) as usize
-                }
-                other => return Err(Error::Unsupported(format!("Pad with mode {other}"))),
-            })
-        };
-        let from = (0..out).map(at).collect::<Result<_>>()?;
-        let start = before.clamp(0, out as i64) as usize;
-        let end = before.saturating_add(n).clamp(start as i64, out as i64) as usize;
-        Ok(Axis { from, middle: start..end })
-    }
-}
 
 fn pad(call: &mut Call) -> Result<()> {
     let from = call.input(0)?;
@@ -78,7 +44,7 @@ fn pad(call: &mut Call) -> Result<()> {
                 let (mut index, mut start) = (k * rows + r, Some(0));
                 for (a, axis) in outer.iter().enumerate().rev() {
                     let at = axis.from[index % axis.from.len()];
-                    start = start.filter(|_| at != OUTSIDE).map(|s| s + at * own[a]);
+                    start = start.zip(at).map(|(s, at)| s + at * own[a]);
                     index /= axis.from.len();
                 }
                 let Some(start) = start else {
@@ -86,12 +52,12 @@ fn pad(call: &mut Call) -> Result<()> {
                     continue;
                 };
                 let Range { start: low, end: high } = row.middle;
-                if low < high {
-                    let at = start + row.from[low];
+                if let Some(first) = row.from[low..high].first().copied().flatten() {
+                    let at = start + first;
                     out[low..high].copy_from_slice(&source[at..at + high - low]);
                 }
                 for i in (0..low).chain(high..width) {
-                    out[i] = if row.from[i] == OUTSIDE { fill } else { source[start + row.from[i]] };
+                    out[i] = row.from[i].map_or(fill, |from| source[start + from]);
                 }
             }
         });

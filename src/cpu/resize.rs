@@ -6,7 +6,7 @@ use super::call::{Call, Kernel, ints};
 use super::number::Number;
 use super::strided::{words, words_mut};
 use super::threads::Threads;
-use crate::ops::resize::{Axis, Mode, Plan, Taps};
+use crate::ops::resize::{Mode, Plan, Taps};
 use crate::tensor::strides;
 use crate::{Result, for_dtype, for_width};
 
@@ -39,7 +39,7 @@ fn resize(call: &mut Call) -> Result<()> {
     let mut shape = x.shape.to_vec();
     let mut data = input;
     // Axes that shrink come first: fewer elements for the others.
-    let mut order: Vec<usize> = (0..shape.len()).filter(|&i| changes(&plan, &plan.axes[i])).collect();
+    let mut order: Vec<usize> = (0..shape.len()).filter(|&i| plan.changes(&plan.axes[i])).collect();
     order.sort_by(|&a, &b| plan.axes[a].scale.total_cmp(&plan.axes[b].scale));
     for axis in order {
         let taps: Vec<Taps> = (0..plan.axes[axis].output).map(|o| plan.taps(&plan.axes[axis], o)).collect();
@@ -53,12 +53,6 @@ fn resize(call: &mut Call) -> Result<()> {
         out.for_each(|(o, &v)| *o = T::of_f32(if round { v.round_ties_even() } else { v }));
     });
     Ok(())
-}
-
-/// Whether resizing along this axis does anything.
-fn changes(plan: &Plan, axis: &Axis) -> bool {
-    let same = |o: usize| plan.taps(axis, o).positions == [o];
-    axis.input != axis.output || !(0..axis.output).all(same)
 }
 
 fn nearest<W: Pod + Send + Sync>(

@@ -3,7 +3,17 @@
 use super::emit::GpuKernel;
 
 /// Every family registers its kernels here: one line each.
-const FAMILIES: &[&[GpuKernel]] = &[super::unary::KERNELS, super::binary::KERNELS, super::cast::KERNELS];
+#[rustfmt::skip]
+const FAMILIES: &[&[GpuKernel]] = &[
+    super::binary::KERNELS,
+    super::cast::KERNELS,
+    super::gather::KERNELS,
+    super::lookup::KERNELS,
+    super::movement::KERNELS,
+    super::pool::KERNELS,
+    super::resize::KERNELS,
+    super::unary::KERNELS,
+];
 
 /// The kernel of an operator, if it is implemented.
 pub fn find(op: &str) -> Option<&'static GpuKernel> {

@@ -13,12 +13,14 @@ pub mod loss;
 pub mod movement;
 pub mod nms;
 pub mod normalization;
+pub mod pad;
 pub mod params;
 pub mod pool;
 pub mod product;
 pub mod quantize;
 pub mod reduce;
 pub mod resize;
+pub mod sample;
 pub mod shape;
 pub mod slice;
 pub mod strided;
@@ -43,6 +45,7 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     reduce::OPS,
     pool::OPS,
     resize::OPS,
+    sample::OPS,
     shape::OPS,
 ];
 

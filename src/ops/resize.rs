@@ -196,6 +196,11 @@ impl Plan {
         Taps { positions, weights: weights.iter().map(|w| (w / sum) as f32).collect() }
     }
 
+    /// Whether interpolating along this axis does anything.
+    pub fn changes(&self, axis: &Axis) -> bool {
+        axis.input != axis.output || !(0..axis.output).all(|o| self.taps(axis, o).positions == [o])
+    }
+
     /// The interpolation kernel at distance `x`: a triangle, or the cubic of Keys 1981 with parameter `cubic`.
     fn kernel(&self, x: f64) -> f64 {
         let a = self.cubic;

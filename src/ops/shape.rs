@@ -20,11 +20,7 @@ pub const OPS: &[(&str, InferFn)] = &[
     ("Squeeze", squeeze),
     ("Unsqueeze", unsqueeze),
     ("Identity", |i| Ok(vec![i.ty(0)?.clone()])),
-    ("Dropout", |i| {
-        let data = i.ty(0)?.clone();
-        let mask = TensorType::new(DType::Bool, data.shape.clone());
-        params::outputs(i, vec![data, mask])
-    }),
+    ("Dropout", dropout),
     ("Constant", |i| Ok(vec![constant(i.node)?.ty().clone()])),
     ("ConstantOfShape", |i| {
         let shape = sizes(i.node, &i.value(0)?.to_i64()?)?;
@@ -41,6 +37,21 @@ pub const OPS: &[(&str, InferFn)] = &[
         i.one(dtype, shape)
     }),
 ];
+
+/// Inference passes its input on; training draws random numbers, which is not for here.
+fn dropout(infer: &Infer) -> Result<Vec<TensorType>> {
+    let ratio =
+        || Ok::<_, Error>(infer.opt_value(1)?.map(|t| t.to_f32()).transpose()?.and_then(|v| v.first().copied()));
+    if let Some(training) = infer.opt_value(2)?
+        && training.to_i64()?.first().is_some_and(|&t| t != 0)
+        && ratio()? != Some(0.0)
+    {
+        return Err(Error::Unsupported("Dropout in training mode".into()));
+    }
+    let data = infer.ty(0)?.clone();
+    let mask = TensorType::new(DType::Bool, data.shape.clone());
+    params::outputs(infer, vec![data, mask])
+}
 
 /// The axes that Shape reports: attributes `start` and `end`, clamped.
 pub fn shape_range(node: &Node, rank: usize) -> std::ops::Range<usize> {

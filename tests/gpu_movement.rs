@@ -1,0 +1,114 @@
+//! Operators that move elements: the GPU equals the CPU, for elements of one and two words.
+#![cfg(feature = "gpu")]
+
+#[path = "gpu/harness.rs"]
+#[allow(dead_code)]
+mod harness;
+#[path = "gpu/twin.rs"]
+mod twin;
+
+use fewbit::graph::Attr;
+use fewbit::tensor::Tensor;
+use harness::{In, tensor};
+use twin::agree;
+
+fn ints(values: &[i64]) -> In {
+    In::Weight(Tensor::new([values.len()], values).unwrap())
+}
+
+/// The same shape as f32, i64 and u8.
+fn each(shape: &[usize]) -> [Tensor; 3] {
+    let len = shape.iter().product::<usize>();
+    let long: Vec<i64> = (0..len as i64).map(|i| i * 0x1_0000_0001 - 77).collect();
+    let byte: Vec<u8> = (0..len).map(|i| (i * 37 % 251) as u8).collect();
+    [tensor(shape, 5), Tensor::new(shape, &long).unwrap(), Tensor::new(shape, &byte).unwrap()]
+}
+
+#[test]
+fn transposes() {
+    for (shape, perm) in [
+        (&[2usize, 3, 5, 7][..], &[0i64, 2, 1, 3][..]),
+        (&[2, 3, 17, 19], &[0, 2, 3, 1]),
+        (&[33, 65], &[1, 0]),
+        (&[1, 1], &[1, 0]),
+        (&[3, 0, 2], &[2, 1, 0]),
+        (&[2, 3, 4, 2, 3], &[4, 2, 0, 3, 1]),
+        (&[], &[]),
+    ] {
+        for x in each(shape) {
+            agree("Transpose", &[("perm", Attr::Ints(perm.to_vec()))], &[In::Run(x)], 1, 0.0);
+        }
+    }
+}
+
+#[test]
+fn slices_and_repeats() {
+    for x in each(&[4, 9, 6]) {
+        let slice = [In::Run(x.clone()), ints(&[-1, 1]), ints(&[-100, 8]), ints(&[1, 2]), ints(&[-2, 3])];
+        agree("Slice", &[], &slice, 1, 0.0);
+        agree("Tile", &[], &[In::Run(x.clone()), ints(&[2, 1, 3])], 1, 0.0);
+        agree("Expand", &[], &[In::Run(x.clone()), ints(&[5, 1, 1, 6])], 1, 0.0);
+    }
+    for x in each(&[3, 1]) {
+        agree("Expand", &[], &[In::Run(x), ints(&[2, 3, 70])], 1, 0.0);
+    }
+}
+
+#[test]
+fn blocks_and_triangles() {
+    for x in each(&[2, 8, 3, 5]) {
+        for mode in ["DCR", "CRD"] {
+            let attrs = [("blocksize", Attr::Int(2)), ("mode", Attr::String(mode.into()))];
+            agree("DepthToSpace", &attrs, &[In::Run(x.clone())], 1, 0.0);
+        }
+        for (upper, k) in [(1, 0), (0, 0), (1, -2), (0, 1), (1, 100)] {
+            let k = In::Weight(Tensor::scalar(k as i64));
+            agree("Trilu", &[("upper", Attr::Int(upper))], &[In::Run(x.clone()), k], 1, 0.0);
+        }
+    }
+    for x in each(&[2, 3, 4, 6]) {
+        agree("SpaceToDepth", &[("blocksize", Attr::Int(2))], &[In::Run(x)], 1, 0.0);
+    }
+}
+
+#[test]
+fn joins_and_parts() {
+    let axis = [("axis", Attr::Int(1))];
+    for ((a, b), c) in each(&[2, 3, 5]).into_iter().zip(each(&[2, 0, 5])).zip(each(&[2, 7, 5])) {
+        agree("Concat", &axis, &[In::Run(a), In::Weight(b), In::Run(c)], 1, 0.0);
+    }
+    for x in each(&[2, 10, 3]) {
+        agree("Split", &axis, &[In::Run(x), ints(&[3, 0, 7])], 3, 0.0);
+    }
+}
+
+#[test]
+fn padding() {
+    for x in each(&[2, 4, 5]) {
+        for mode in ["constant", "edge", "wrap", "reflect"] {
+            let attrs = [("mode", Attr::String(mode.into()))];
+            let pads = ints(&[1, 2, -1, 0, 3, 3]);
+            agree("Pad", &attrs, &[In::Run(x.clone()), pads, In::Absent], 1, 0.0);
+        }
+    }
+    let fill = In::Weight(Tensor::scalar(2.5f32));
+    agree("Pad", &[], &[In::Run(tensor(&[3, 4], 1)), ints(&[0, 1, 0, 1]), fill], 1, 0.0);
+}
+
+#[test]
+fn gathers_and_scatters() {
+    let rows = Tensor::new([2, 3], &[0i64, -1, 4, 2, -6, 5]).unwrap();
+    let narrow = Tensor::new([3], &[1i32, -2, 0]).unwrap();
+    for x in each(&[6, 4, 3]) {
+        for indices in [In::Run(rows.clone()), In::Weight(rows.clone()), In::Run(narrow.clone())] {
+            agree("Gather", &[], &[In::Run(x.clone()), indices], 1, 0.0);
+        }
+        agree("Gather", &[("axis", Attr::Int(-1))], &[In::Run(x), In::Run(narrow.clone())], 1, 0.0);
+    }
+    let places = Tensor::new([2, 2], &[3i64, -1, 0, 2]).unwrap();
+    for (x, updates) in each(&[3, 4]).into_iter().zip(each(&[2, 2])) {
+        let axis = [("axis", Attr::Int(1))];
+        agree("GatherElements", &axis, &[In::Run(x.clone()), In::Run(places.clone())], 1, 0.0);
+        agree("ScatterElements", &axis, &[In::Run(x), In::Run(places.clone()), In::Run(updates)], 1, 0.0);
+    }
+}
