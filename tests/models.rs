@@ -37,8 +37,14 @@ struct Value {
 
 /// Largest difference in units of the tensor's largest value that is still equality.
 const FLOAT: f64 = 1e-3;
-/// With int8 in between, one rounding the other way moves an element by a whole step.
+/// With int8 weights the arithmetic is still float.
 const INT8: f64 = 1e-2;
+/// With int8 activations one rounding the other way moves an element by a whole step: onnxruntime's own graph
+/// optimisations move these outputs by 3.6e-2.
+const INT8_ACTIVATIONS: f64 = 5e-2;
+/// Outputs smaller than this are compared absolutely: where the detector finds no text its probabilities are 1e-8, and
+/// onnxruntime's are off by as much.
+const SMALLEST_SCALE: f64 = 1e-4;
 
 /// A GPU that computes on the CPU takes seconds a photo: this many cases of a model are enough there.
 const GPU_CASES: usize = 4;
@@ -134,9 +140,9 @@ fn run(session: &mut Session, golden: &Path, case: &Case) -> fewbit::Result<f64>
     Ok(worst)
 }
 
-/// max |got − want| / max |want|; NaN if anything is NaN.
+/// max |got − want| / max(max |want|, SMALLEST_SCALE); NaN if anything is NaN.
 fn difference(got: &[f32], want: &[f32]) -> f64 {
-    let largest = want.iter().fold(0f64, |m, &w| m.max(w.abs().into()));
+    let largest = want.iter().fold(SMALLEST_SCALE, |m, &w| m.max(w.abs().into()));
     got.iter().zip(want).fold(0f64, |m, (&g, &w)| {
         let d = (f64::from(g) - f64::from(w)).abs() / largest;
         if d.is_nan() {
@@ -181,7 +187,7 @@ fn minilm_int8_weights() {
 
 #[test]
 fn minilm_int8_products() {
-    check("minilm_dynamic", INT8, &[]);
+    check("minilm_dynamic", INT8_ACTIVATIONS, &[]);
 }
 
 #[test]
