@@ -31,11 +31,7 @@ pub fn inline(
     if functions.is_empty() {
         return Ok(nodes);
     }
-    let key = |f| -> [&str; 3] {
-        let FunctionProto { domain, name, overload, .. } = f;
-        [domain, name, overload].map(|t| t.as_deref().unwrap_or(""))
-    };
-    let functions = functions.iter().map(|f| (key(f), f)).collect();
+    let functions = functions.iter().map(|f| (key([&f.domain, &f.name, &f.overload]), f)).collect();
     let max_nodes = FREE_NODES + nodes.len() + file_len / 64;
     let mut inliner = Inliner { file, functions, nodes: Vec::with_capacity(nodes.len()), max_nodes, calls: 0 };
     for node in nodes {
@@ -44,9 +40,13 @@ pub fn inline(
     Ok(inliner.nodes)
 }
 
+fn key(parts: [&Option<String>; 3]) -> [&str; 3] {
+    parts.map(|part| part.as_deref().unwrap_or(""))
+}
+
 impl Inliner<'_> {
     fn add(&mut self, node: NodeProto, depth: usize) -> Result<()> {
-        let key = [&node.domain, &node.op_type, &node.overload].map(|t| t.as_deref().unwrap_or(""));
+        let key = key([&node.domain, &node.op_type, &node.overload]);
         let Some(&function) = self.functions.get(&key) else {
             if self.nodes.len() >= self.max_nodes {
                 return Err(Error::format(self.file, "its functions unfold out of proportion to the file"));
