@@ -5,7 +5,7 @@ use super::math::Real;
 use super::number::{Wide, widened, write_as};
 use super::{Call, Kernel, Threads};
 use crate::Result;
-use crate::ops::reduce::reduced_axes;
+use crate::ops::reduce::{merged_axes, reduced_axes};
 use crate::{for_float, for_wide};
 
 pub const KERNELS: &[Kernel] = &[
@@ -37,13 +37,7 @@ pub struct Geometry {
 
 impl Geometry {
     pub fn new(shape: &[usize], reduced: &[bool]) -> Self {
-        let mut dims: Vec<(usize, bool)> = Vec::new();
-        for (&d, &r) in shape.iter().zip(reduced) {
-            match dims.last_mut() {
-                Some((size, last)) if *last == r => *size *= d,
-                _ => dims.push((d, r)),
-            }
-        }
+        let mut dims = merged_axes(shape, reduced);
         let (inner, inner_is_reduced) = dims.pop().unwrap_or((1, true));
         let mut stride = inner;
         let (mut kept_offsets, mut reduced_offsets) = (vec![0], vec![0]);

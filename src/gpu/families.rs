@@ -13,6 +13,14 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::pool::KERNELS,
     super::resize::KERNELS,
     super::unary::KERNELS,
+const FAMILIES: &[&[GpuKernel]] = &[
+    super::unary::KERNELS,
+    super::binary::KERNELS,
+    super::cast::KERNELS,
+    super::reduce::KERNELS,
+    super::axis::KERNELS,
+    super::norm::KERNELS,
+    super::quantize::KERNELS,
 ];
 
 /// The kernel of an operator, if it is implemented.

@@ -5,6 +5,10 @@
 
 pub mod activation;
 pub mod adapter;
+pub mod axis;
+pub mod norm;
+pub mod quantize;
+pub mod reduce;
 pub mod binary;
 pub mod cast;
 pub mod device;

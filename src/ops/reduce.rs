@@ -36,6 +36,21 @@ pub fn reduced_axes(rank: usize, axes: Option<&[i64]>, noop_with_empty_axes: boo
     Some(reduced)
 }
 
+/// `(size, reduced)` of the axes, those of size 1 left out and neighbours of one kind merged; never empty.
+pub fn merged_axes(shape: &[usize], reduced: &[bool]) -> Vec<(usize, bool)> {
+    let mut dims: Vec<(usize, bool)> = Vec::new();
+    for (&d, &r) in shape.iter().zip(reduced).filter(|&(&d, _)| d != 1) {
+        match dims.last_mut() {
+            Some((size, last)) if *last == r => *size *= d,
+            _ => dims.push((d, r)),
+        }
+    }
+    if dims.is_empty() {
+        dims.push((1, true));
+    }
+    dims
+}
+
 fn keep(shape: &[usize], reduced: &[bool], keepdims: bool) -> Shape {
     let kept = shape.iter().zip(reduced).filter(|&(_, &r)| keepdims || !r);
     kept.map(|(&d, &r)| if r { 1 } else { d }).collect()
