@@ -1,13 +1,12 @@
 //! Operators along one axis: softmax and its kin, running sums and products, the index of the extreme.
 //! GPU twins: `shaders/softmax.wgsl`, `shaders/axis.wgsl`.
 
-use super::elementwise::CHUNK;
+use super::elementwise::{CHUNK, fold_run};
 use super::math::Real;
 use super::number::{Wide, widened, write_as};
-use super::reduce::fold_run;
-use super::{Call, Kernel};
+use super::{Call, Kernel, vector};
 use crate::Result;
-use crate::tensor::normalize_axis;
+use crate::tensor::{DType, normalize_axis};
 use crate::{for_float, for_wide};
 
 pub const KERNELS: &[Kernel] = &[
@@ -48,6 +47,15 @@ fn softmax(call: &mut Call) -> Result<()> {
     let view = call.input(0)?;
     let around = Around::new(call, view.shape, call.node.attrs.int_or("axis", -1))?;
     let (log, threads) = (call.node.op == "LogSoftmax", call.threads);
+    if view.dtype == DType::F32 && around.inner == 1 && around.len > 0 && !log {
+        let (x, chunk) = (view.slice::<f32>()?, (CHUNK / around.len).max(1) * around.len);
+        threads.for_chunks(call.output(0)?, chunk, |i, y| {
+            for (x, y) in x[i * chunk..].chunks_exact(around.len).zip(y.chunks_exact_mut(around.len)) {
+                vector::softmax(threads.level(), x, y);
+            }
+        });
+        return Ok(());
+    }
     let out = call.out(0)?;
     for_float!(view.dtype, R => {
         let x = widened::<R>(&view);

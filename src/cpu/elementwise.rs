@@ -1,4 +1,4 @@
-//! What all elementwise kernels share: widening, broadcasting, spreading over threads.
+//! What elementwise kernels and reductions share: widening, broadcasting, spreading over threads.
 
 use super::Call;
 use super::number::{Wide, load, store};
@@ -179,4 +179,31 @@ pub fn choose<T: Element>(call: &mut Call) -> Result<()> {
         });
     });
     Ok(())
+}
+
+/// Accumulators per contiguous run: independent sums, which the compiler keeps in vector registers.
+const LANES: usize = 16;
+
+/// Folds a contiguous run with independent accumulators.
+#[inline(always)]
+pub fn fold_run<W: Copy>(x: &[W], init: W, f: impl Fn(W, W) -> W, join: impl Fn(W, W) -> W) -> W {
+    let mut lanes = [init; LANES];
+    let blocks = x.chunks_exact(LANES);
+    let rest = blocks.remainder();
+    for block in blocks {
+        for (a, &v) in lanes.iter_mut().zip(block) {
+            *a = f(*a, v);
+        }
+    }
+    for (a, &v) in lanes.iter_mut().zip(rest) {
+        *a = f(*a, v);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
 }

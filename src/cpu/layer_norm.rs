@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::elementwise::CHUNK;
+use super::elementwise::{CHUNK, fold_run};
 use super::number::{widened, write_as};
-use super::reduce::fold_run;
-use super::{Call, Kernel, math::Real};
+use super::{Call, Kernel, math::Real, vector};
 use crate::tensor::walk::Walk;
-use crate::tensor::{View, normalize_axis};
+use crate::tensor::{DType, View, normalize_axis};
 use crate::{Result, for_float};
 
 pub const KERNELS: &[Kernel] =
@@ -35,7 +34,29 @@ fn normalised<'a>(call: &Call, shape: &'a [usize]) -> Result<&'a [usize]> {
 }
 
 fn layer_norm(call: &mut Call) -> Result<()> {
+    let statistics = call.outputs.len() > 1;
+    if call.input(0)?.dtype == DType::F32 && call.arg(2).is_some() && !statistics {
+        return plain_layer_norm(call);
+    }
     for_float!(call.input(0)?.dtype, R => layer_norm_as::<R>(call))
+}
+
+/// The form that models use: f32, with a bias, without statistics as outputs.
+fn plain_layer_norm(call: &mut Call) -> Result<()> {
+    let view = call.input(0)?;
+    let shape = normalised(call, view.shape)?;
+    let width: usize = shape.iter().product();
+    let (scale, bias) = (spread::<f32>(&call.input(1)?, shape), spread::<f32>(&call.input(2)?, shape));
+    let epsilon = call.node.attrs.float_or("epsilon", 1e-5);
+    let (x, threads) = (view.slice::<f32>()?, call.threads);
+    let chunk = (CHUNK / width.max(1)).max(1) * width;
+    threads.for_chunks(call.output(0)?, chunk, |i, y| {
+        for (x, y) in x[i * chunk..].chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+            let (mean, variance) = vector::moments(threads.level(), x);
+            vector::affine(threads.level(), x, mean, 1.0 / (variance + epsilon).sqrt(), &scale, &bias, y);
+        }
+    });
+    Ok(())
 }
 
 /// y = (x − mean) / √(variance + ε) · scale + bias, and the mean and 1 / √(variance + ε) of every row.

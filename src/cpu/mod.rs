@@ -40,6 +40,7 @@ pub mod simd;
 pub mod strided;
 pub mod threads;
 pub mod unary;
+mod vector;
 
 pub use call::{Arg, Call, Kernel, Prepare, Prepared};
 pub use program::Program;

@@ -1,6 +1,6 @@
 //! Reductions over any set of axes. GPU twin: `shaders/reduce.wgsl`.
 
-use super::elementwise::CHUNK;
+use super::elementwise::{CHUNK, fold_run};
 use super::math::Real;
 use super::number::{Wide, widened, write_as};
 use super::{Call, Kernel, Threads};
@@ -20,9 +20,6 @@ pub const KERNELS: &[Kernel] = &[
     Kernel::new("ReduceSum", reduce),
     Kernel::new("ReduceSumSquare", reduce),
 ];
-
-/// Accumulators per contiguous run: independent sums, which the compiler keeps in vector registers.
-const LANES: usize = 16;
 
 /// Where the elements of each result lie: adjacent axes that are both reduced or both kept are one.
 pub struct Geometry {
@@ -95,30 +92,6 @@ impl Geometry {
             });
         }
     }
-}
-
-/// Folds a contiguous run with independent accumulators.
-#[inline(always)]
-pub fn fold_run<W: Wide>(x: &[W], init: W, f: impl Fn(W, W) -> W, join: impl Fn(W, W) -> W) -> W {
-    let mut lanes = [init; LANES];
-    let blocks = x.chunks_exact(LANES);
-    let rest = blocks.remainder();
-    for block in blocks {
-        for (a, &v) in lanes.iter_mut().zip(block) {
-            *a = f(*a, v);
-        }
-    }
-    for (a, &v) in lanes.iter_mut().zip(rest) {
-        *a = f(*a, v);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = join(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 /// The geometry that a node's axes (input 1, else attribute `axes`) ask for.

@@ -3,8 +3,10 @@
 use super::elementwise::{map, predicate};
 use super::math::Real;
 use super::number::{Int, Wide};
+use super::vector::{self, Function};
 use super::{Call, Kernel};
 use crate::Result;
+use crate::tensor::DType;
 use crate::{for_float, for_wide};
 
 pub const KERNELS: &[Kernel] = &[
@@ -132,7 +134,27 @@ fn library(call: &mut Call) -> Result<()> {
 }
 
 fn float(call: &mut Call) -> Result<()> {
+    if call.input(0)?.dtype != DType::F64
+        && let Some(f) = vectorised(call)
+    {
+        let level = call.threads.level();
+        return map(call, |x: &mut [f32]| vector::map(level, f, x));
+    }
     for_float!(call.input(0)?.dtype, R => activation::<R>(call))
+}
+
+/// The operator, if its f32 form is compiled per instruction set.
+fn vectorised(call: &Call) -> Option<Function> {
+    let attrs = &call.node.attrs;
+    Some(match call.node.op.as_str() {
+        "Erf" => Function::Erf,
+        "Exp" => Function::Exp,
+        "Gelu" if attrs.string_or("approximate", "none") != "tanh" => Function::Gelu,
+        "Sigmoid" => Function::Sigmoid,
+        "Swish" => Function::Swish(attrs.float_or("alpha", 1.0)),
+        "Tanh" => Function::Tanh,
+        _ => return None,
+    })
 }
 
 /// ln(1 + eˣ) without overflow.

@@ -56,13 +56,8 @@ fn dispatch(e: &mut Emit, op: u32, axis: i64, flags: [bool; 3]) -> Result<()> {
     let rows = if len == 0 { 0 } else { rows };
     let flag = |f: bool| f64::from(u8::from(f));
     let [last, exclusive, reverse] = flags.map(flag);
-    let overrides = [
-        ("OP", op.into()),
-        ("INTEGER", flag(integer)),
-        ("LAST", last),
-        ("EXCLUSIVE", exclusive),
-        ("REVERSE", reverse),
-    ];
+    let overrides =
+        [("OP", op.into()), ("INTEGER", flag(integer)), ("LAST", last), ("EXCLUSIVE", exclusive), ("REVERSE", reverse)];
     let operands = [e.input(0)?, e.output(0)?];
     let params = axis::Params { rows: u32_of(rows)?, len: u32_of(len)?, inner: u32_of(inner)? };
     let groups = grid(rows.div_ceil(axis::SHADER.workgroup_size[0] as usize))?;

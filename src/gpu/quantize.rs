@@ -5,8 +5,7 @@ use super::shader::quantize::{Params, SHADER};
 use crate::Result;
 use crate::tensor::{DType, normalize_axis};
 
-pub const KERNELS: &[GpuKernel] =
-    &[GpuKernel::new("DequantizeLinear", emit), GpuKernel::new("QuantizeLinear", emit)];
+pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("DequantizeLinear", emit), GpuKernel::new("QuantizeLinear", emit)];
 
 /// The integers of a type that takes one word on the GPU.
 fn range(dtype: DType) -> Option<(f32, f32)> {
@@ -25,7 +24,8 @@ fn emit(e: &mut Emit) -> Result<()> {
     let back = e.node.op == "DequantizeLinear";
     let (from, to) = (e.input_type(0)?, e.output_type(0)?);
     let (float, integer) = if back { (to.dtype, from.dtype) } else { (from.dtype, to.dtype) };
-    let Some((low, high)) = range(integer).filter(|_| float == DType::F32 && e.input_type(1).is_ok_and(|t| t.dtype == DType::F32))
+    let Some((low, high)) =
+        range(integer).filter(|_| float == DType::F32 && e.input_type(1).is_ok_and(|t| t.dtype == DType::F32))
     else {
         return Err(e.unsupported(format!("{} to {}", from.dtype.name(), to.dtype.name())));
     };

@@ -3,7 +3,7 @@
 
 use super::fma;
 
-/// `eˣ`: 2ⁿ · p(r) with x = n·ln 2 + r, |r| ≤ ln 2 / 2 (Cephes' reduction and polynomial). 0 below −87.3.
+/// `eˣ`: 2ⁿ · p(r) with x = n·ln 2 + r, |r| ≤ ln 2 / 2 (Cephes' reduction and polynomial). 0 below −87.3, infinite above 88.7; NaN stays.
 #[inline(always)]
 pub fn exp<const FMA: bool>(x: f32) -> f32 {
     // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
@@ -12,7 +12,7 @@ pub fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let tiny = x < -87.336;
     let x = if tiny { 0.0 } else { x };
-    let x = if x > 88.722 { 88.722 } else { x };
+    let x = if x > 89.0 { 89.0 } else { x };
     let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = fma::<FMA>(n, -LN2_LOW, fma::<FMA>(n, -LN2_HIGH, x));
@@ -96,5 +96,9 @@ mod tests {
             assert!((f64::from(erf::<true>(-x)) + y).abs() < 4e-7, "erf -{x}");
         }
         assert_eq!(exp::<false>(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp::<false>(f32::INFINITY), f32::INFINITY);
+        for f in [exp::<false>, sigmoid::<false>, tanh::<false>, erf::<false>] {
+            assert!(f(f32::NAN).is_nan());
+        }
     }
 }
