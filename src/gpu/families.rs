@@ -5,22 +5,18 @@ use super::emit::GpuKernel;
 /// Every family registers its kernels here: one line each.
 #[rustfmt::skip]
 const FAMILIES: &[&[GpuKernel]] = &[
+    super::axis::KERNELS,
     super::binary::KERNELS,
     super::cast::KERNELS,
     super::gather::KERNELS,
     super::lookup::KERNELS,
     super::movement::KERNELS,
+    super::norm::KERNELS,
     super::pool::KERNELS,
+    super::quantize::KERNELS,
+    super::reduce::KERNELS,
     super::resize::KERNELS,
     super::unary::KERNELS,
-const FAMILIES: &[&[GpuKernel]] = &[
-    super::unary::KERNELS,
-    super::binary::KERNELS,
-    super::cast::KERNELS,
-    super::reduce::KERNELS,
-    super::axis::KERNELS,
-    super::norm::KERNELS,
-    super::quantize::KERNELS,
 ];
 
 /// The kernel of an operator, if it is implemented.
