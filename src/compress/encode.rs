@@ -4,36 +4,13 @@ use rayon::prelude::*;
 
 use super::affine::AffineGrid;
 use super::feedback::{Feedback, Statistics};
+use super::grid::{Grid, Matrix};
 use super::palette::PaletteGrid;
 use super::spec::Spec;
 use crate::graph::Weight;
 use crate::tensor::{DType, Tensor, TensorType, bits};
 use crate::weights::{Affine, Encoded, HalfFloat, Palette};
 use crate::{Error, Result};
-
-/// A weight seen as a matrix, with how much each column matters.
-pub struct Matrix<'a> {
-    pub rows: usize,
-    pub cols: usize,
-    /// `[rows, cols]`.
-    pub data: &'a [f32],
-    /// `[cols]`.
-    pub importance: Vec<f32>,
-}
-
-impl Matrix<'_> {
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.cols..(row + 1) * self.cols]
-    }
-}
-
-/// The values that a weight may take, fixed before any of them is rounded.
-pub trait Grid: Sync {
-    fn bits(&self) -> u32;
-
-    /// The code nearest to `value` at `[row, col]`, and what it decodes to.
-    fn nearest(&self, row: usize, col: usize, value: f32) -> (u8, f32);
-}
 
 /// Encodes a dense f32 weight `[rows, …]`. With `statistics` of its inputs, the rounding minimises the error of the
 /// outputs instead of that of the weights; they fit only where a row has as many weights as there are inputs.

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod encode;
 pub mod feedback;
 pub mod fold;
+pub mod grid;
 pub mod model;
 pub mod palette;
 pub mod rules;

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::cluster;
-use super::encode::{Grid, Matrix};
+use super::grid::{Grid, Matrix};
 use crate::Result;
 use crate::tensor::Tensor;
 
