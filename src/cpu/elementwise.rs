@@ -50,8 +50,13 @@ fn zip<W: Copy, U>(a: Run<W>, b: Run<W>, out: &mut [U], f: impl Fn(W, W) -> U) {
 /// Buffers for operands that are not stored as the wide type.
 type Scratch<W> = [[W; SEGMENT]; 2];
 
+// An operator's inner loops are compiled for it; what is around them is reached through these, compiled once per type:
+// there are dozens of operators, and a browser downloads every copy.
+type Fill<'a, W> = &'a (dyn Fn(usize, &mut [W], &mut Scratch<W>) + Sync);
+type Zip<'a, W, U> = &'a (dyn Fn(Run<W>, Run<W>, &mut [U]) + Sync);
+
 /// Lets `fill` write every segment of output 0 as `W`: `fill(first element, elements, scratch)`.
-fn segments<W: Wide>(call: &mut Call, fill: impl Fn(usize, &mut [W], &mut Scratch<W>) + Sync + Send) -> Result<()> {
+fn segments<W: Wide>(call: &mut Call, fill: Fill<W>) -> Result<()> {
     let threads = call.threads;
     let out = call.out(0)?;
     let dtype = out.dtype;
@@ -74,8 +79,12 @@ fn segments<W: Wide>(call: &mut Call, fill: impl Fn(usize, &mut [W], &mut Scratc
 
 /// Output 0 = `f` of input 0, which it receives in place, a segment at a time.
 pub fn map<W: Wide>(call: &mut Call, f: impl Fn(&mut [W]) + Sync + Send) -> Result<()> {
+    map_with(call, &f)
+}
+
+fn map_with<W: Wide>(call: &mut Call, f: &(dyn Fn(&mut [W]) + Sync)) -> Result<()> {
     let x = call.input(0)?;
-    segments(call, |start, out: &mut [W], _| {
+    segments(call, &|start, out: &mut [W], _| {
         load_run(&x, start, out);
         f(out);
     })
@@ -92,20 +101,28 @@ fn load_run<W: Wide>(x: &View, start: usize, out: &mut [W]) {
 
 /// Output 0 = `f(input 0, input 1)`, broadcast.
 pub fn binary<W: Wide>(call: &mut Call, f: impl Fn(W, W) -> W + Sync + Send) -> Result<()> {
+    binary_with(call, &|a: Run<W>, b: Run<W>, out: &mut [W]| zip(a, b, out, &f))
+}
+
+fn binary_with<W: Wide>(call: &mut Call, zip: Zip<W, W>) -> Result<()> {
     let (a, b) = (call.input(0)?, call.input(1)?);
     let walk = Walk::new(call.output_shape(0), &[a.shape, b.shape]);
-    segments(call, |start, out: &mut [W], [ab, bb]| {
+    segments(call, &|start, out: &mut [W], [ab, bb]| {
         walk.runs(start, out.len(), SEGMENT, |range, at| {
             let len = range.len();
             let a = run(&a, at[0], walk.step(0), len, ab);
             let b = run(&b, at[1], walk.step(1), len, bb);
-            zip(a, b, &mut out[range], &f);
+            zip(a, b, &mut out[range]);
         });
     })
 }
 
 /// Output 0 (bool) = `f(input 0, input 1)`, broadcast.
 pub fn compare<W: Wide>(call: &mut Call, f: impl Fn(W, W) -> bool + Sync + Send) -> Result<()> {
+    compare_with(call, &|a: Run<W>, b: Run<W>, out: &mut [u8]| zip(a, b, out, |a, b| u8::from(f(a, b))))
+}
+
+fn compare_with<W: Wide>(call: &mut Call, zip: Zip<W, u8>) -> Result<()> {
     let (a, b) = (call.input(0)?, call.input(1)?);
     let walk = Walk::new(call.output_shape(0), &[a.shape, b.shape]);
     let threads = call.threads;
@@ -115,7 +132,7 @@ pub fn compare<W: Wide>(call: &mut Call, f: impl Fn(W, W) -> bool + Sync + Send)
             let len = range.len();
             let a = run(&a, at[0], walk.step(0), len, &mut ab);
             let b = run(&b, at[1], walk.step(1), len, &mut bb);
-            zip(a, b, &mut out[range], |a, b| u8::from(f(a, b)));
+            zip(a, b, &mut out[range]);
         });
     });
     Ok(())
@@ -142,21 +159,30 @@ pub fn fold<W: Wide>(
     f: impl Fn(W, W) -> W + Sync + Send,
     finish: impl Fn(W) -> W + Sync + Send,
 ) -> Result<()> {
+    let add = |x: Run<W>, out: &mut [W]| match x {
+        Run::Many(x) => out.iter_mut().zip(x).for_each(|(o, &x)| *o = f(*o, x)),
+        Run::One(x) => out.iter_mut().for_each(|o| *o = f(*o, x)),
+    };
+    fold_with(call, &add, &|out: &mut [W]| out.iter_mut().for_each(|o| *o = finish(*o)))
+}
+
+type Add<'a, W> = &'a (dyn Fn(Run<W>, &mut [W]) + Sync);
+
+fn fold_with<W: Wide>(call: &mut Call, add: Add<W>, finish: &(dyn Fn(&mut [W]) + Sync)) -> Result<()> {
     let views = (0..call.inputs.len()).map(|i| call.input(i)).collect::<Result<Vec<_>>>()?;
     let shapes: Vec<&[usize]> = views.iter().map(|v| v.shape).collect();
     let walk = Walk::new(call.output_shape(0), &shapes);
-    segments(call, |start, out: &mut [W], [buffer, _]| {
+    segments(call, &|start, out: &mut [W], [buffer, _]| {
         walk.runs(start, out.len(), SEGMENT, |range, at| {
             let out = &mut out[range];
             for (i, view) in views.iter().enumerate() {
                 match run(view, at[i], walk.step(i), out.len(), buffer) {
                     Run::Many(x) if i == 0 => out.copy_from_slice(x),
                     Run::One(x) if i == 0 => out.fill(x),
-                    Run::Many(x) => out.iter_mut().zip(x).for_each(|(o, &x)| *o = f(*o, x)),
-                    Run::One(x) => out.iter_mut().for_each(|o| *o = f(*o, x)),
+                    x => add(x, out),
                 }
             }
-            out.iter_mut().for_each(|o| *o = finish(*o));
+            finish(out);
         });
     })
 }

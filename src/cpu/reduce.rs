@@ -63,6 +63,23 @@ impl Geometry {
         f: impl Fn(W, W, W) -> W + Sync + Send,
         join: impl Fn(W, W) -> W + Sync + Send,
     ) {
+        let row = |x: &[W], s: W| fold_run(x, init, |a, v| f(a, v, s), &join);
+        let add = |out: &mut [W], x: &[W], shift: Option<&[W]>| match shift {
+            None => out.iter_mut().zip(x).for_each(|(o, &v)| *o = f(*o, v, W::ZERO)),
+            Some(shift) => out.iter_mut().zip(x).zip(shift).for_each(|((o, &v), &s)| *o = f(*o, v, s)),
+        };
+        self.fold_with(threads, x, shift, out, init, &Loops { row: &row, add: &add, join: &join });
+    }
+
+    fn fold_with<W: Wide>(
+        &self,
+        threads: &Threads,
+        x: &[W],
+        shift: Option<&[W]>,
+        out: &mut [W],
+        init: W,
+        loops: &Loops<W>,
+    ) {
         let shift_of = |i: usize| shift.and_then(|s| s.get(i)).copied().unwrap_or(W::ZERO);
         if self.inner_is_reduced {
             let rows = (CHUNK / self.count().max(1)).max(1);
@@ -72,7 +89,7 @@ impl Geometry {
                     let s = shift_of(i);
                     *o = self.reduced.iter().fold(init, |total, offset| {
                         let start = self.kept[i] + offset;
-                        join(total, fold_run(&x[start..start + self.inner], init, |a, v| f(a, v, s), &join))
+                        (loops.join)(total, (loops.row)(&x[start..start + self.inner], s))
                     });
                 }
             });
@@ -80,18 +97,20 @@ impl Geometry {
             threads.for_chunks(out, self.inner, |i, out| {
                 out.fill(init);
                 for offset in &self.reduced {
-                    let x = &x[self.kept[i] + offset..];
-                    match shift {
-                        None => out.iter_mut().zip(x).for_each(|(o, &v)| *o = f(*o, v, W::ZERO)),
-                        Some(shift) => {
-                            let shift = &shift[i * self.inner..];
-                            out.iter_mut().zip(x).zip(shift).for_each(|((o, &v), &s)| *o = f(*o, v, s));
-                        }
-                    }
+                    (loops.add)(out, &x[self.kept[i] + offset..], shift.map(|s| &s[i * self.inner..]));
                 }
             });
         }
     }
+}
+
+/// The inner loops of one reduction. Erased: what is around them is compiled once per type, not once per operator.
+struct Loops<'a, W> {
+    /// Folds a run, with its shift.
+    row: &'a (dyn Fn(&[W], W) -> W + Sync),
+    /// Folds a run into as many results, with their shifts.
+    add: &'a (dyn Fn(&mut [W], &[W], Option<&[W]>) + Sync),
+    join: &'a (dyn Fn(W, W) -> W + Sync),
 }
 
 /// The geometry that a node's axes (input 1, else attribute `axes`) ask for.

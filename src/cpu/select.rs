@@ -1,5 +1,7 @@
 //! Operators that pick or mark elements by their values: OneHot, TopK, NonZero, Unique, NonMaxSuppression.
 
+use std::cmp::Ordering;
+
 use super::call::{Call, Kernel};
 use super::strided::{words, words_mut};
 use crate::ops::params::locate;
@@ -63,7 +65,8 @@ fn top_k(call: &mut Call) -> Result<()> {
             let at = |i: usize| x[(lane / inner * len + i) * inner + lane % inner];
             #[allow(clippy::eq_op, reason = "NaN is what differs from itself")]
             let ascending = |a: T, b: T| a.partial_cmp(&b).unwrap_or_else(|| (a != a).cmp(&(b != b)));
-            let before = |&a: &usize, &b: &usize| {
+            // Erased: sorting is much code, and one copy of it serves every type.
+            let before: &dyn Fn(&usize, &usize) -> Ordering = &|&a, &b| {
                 let by_value = ascending(at(a), at(b));
                 let by_value = if largest { by_value.reverse() } else { by_value };
                 by_value.then(a.cmp(&b))

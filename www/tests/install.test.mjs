@@ -39,7 +39,7 @@ describe('a fresh application', () => {
     writeFileSync(join(folder, 'package.json'), '{ "name": "app", "private": true, "type": "module" }');
     const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
     execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', `./${tarball}`], quiet);
-    writeFileSync(join(folder, 'index.html'), '<!doctype html><body><script type="module" src="./app.ts"></script></body>');
+    writeFileSync(join(folder, 'index.html'), '<!doctype html><link rel="icon" href="data:,"><body><script type="module" src="./app.ts"></script></body>');
     writeFileSync(join(folder, 'app.ts'), APP);
     mkdirSync(join(folder, 'public'));
     writeFileSync(join(folder, 'public', 'relu.onnx'), reluModel(10));
