@@ -2,15 +2,16 @@
 
 use bytemuck::Pod;
 
-use super::call::{Call, Kernel};
+use super::call::{Arg, Call, Kernel};
 use super::strided::{words, words_mut};
 use crate::ops::index as types;
 use crate::ops::params::{index, locate, out_of_range};
-use crate::tensor::strides;
+use crate::tensor::{View, strides};
+use crate::weights::Encoded;
 use crate::{Result, for_width};
 
 pub const KERNELS: &[Kernel] = &[
-    Kernel::new("Gather", gather),
+    Kernel { op: "Gather", run: gather, prepare: None, encoded_inputs: &[0] },
     Kernel::new("GatherElements", gather_elements),
     Kernel::new("GatherND", gather_nd),
 ];
@@ -19,7 +20,14 @@ pub const KERNELS: &[Kernel] = &[
 const SERIAL: usize = 1 << 17;
 
 fn gather(call: &mut Call) -> Result<()> {
-    let data = call.input(0)?;
+    match call.arg(0) {
+        Some(Arg::Encoded(table)) if types::axis(call.node, table.shape().len())? == 0 => gather_encoded(call, table),
+        Some(Arg::Encoded(table)) => gather_dense(call, table.to_dense()?.view()),
+        _ => gather_dense(call, call.input(0)?),
+    }
+}
+
+fn gather_dense(call: &mut Call, data: View) -> Result<()> {
     let axis = types::axis(call.node, data.shape.len())?;
     let len = data.shape[axis];
     let picks = call.ints(1)?.into_iter().map(|i| index(call.node, i, len)).collect::<Result<Vec<usize>>>()?;
@@ -41,6 +49,16 @@ fn gather(call: &mut Call) -> Result<()> {
             out.copy_from_slice(&data.bytes[from..from + block]);
         }
     });
+    Ok(())
+}
+
+/// Rows of a few-bit table (an embedding), decoded one by one.
+fn gather_encoded(call: &mut Call, table: &Encoded) -> Result<()> {
+    let rows = table.rows();
+    let picks = call.ints(1)?.into_iter().map(|i| index(call.node, i, rows)).collect::<Result<Vec<usize>>>()?;
+    let cols = table.cols();
+    let threads = call.threads;
+    threads.for_chunks(call.output::<f32>(0)?, cols, |k, out| table.as_encoding().decode(picks[k], 0, out));
     Ok(())
 }
 

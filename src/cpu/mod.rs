@@ -10,6 +10,7 @@ pub mod cast;
 pub mod channel_norm;
 pub mod conv;
 pub mod decode;
+pub mod einsum;
 mod elementwise;
 mod floats;
 pub mod gather;
@@ -29,6 +30,7 @@ pub mod pool;
 pub mod product;
 pub mod program;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 pub mod region;
 pub mod resize;
@@ -36,6 +38,7 @@ pub mod rotary;
 pub mod scatter;
 pub mod select;
 pub mod shape;
+pub mod signal;
 pub mod simd;
 pub mod strided;
 pub mod threads;
@@ -72,6 +75,9 @@ const FAMILIES: &[&[Kernel]] = &[
     resize::KERNELS,
     grid_sample::KERNELS,
     region::KERNELS,
+    recurrent::KERNELS,
+    signal::KERNELS,
+    einsum::KERNELS,
     shape::KERNELS,
     unary::KERNELS,
 ];

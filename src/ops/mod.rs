@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod conv;
+pub mod einsum;
 pub mod elementwise;
 pub mod epilogue;
 pub mod index;
@@ -18,10 +19,12 @@ pub mod params;
 pub mod pool;
 pub mod product;
 pub mod quantize;
+pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 pub mod sample;
 pub mod shape;
+pub mod signal;
 pub mod slice;
 pub mod strided;
 #[cfg(test)]
@@ -46,6 +49,9 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     pool::OPS,
     resize::OPS,
     sample::OPS,
+    recurrent::OPS,
+    signal::OPS,
+    einsum::OPS,
     shape::OPS,
 ];
 

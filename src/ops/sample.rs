@@ -1,7 +1,7 @@
 //! Operators that sample images at computed places, or scatter windows back into images.
 
+use super::InferFn;
 use super::params::{self, known};
-use super::{Infer, InferFn};
 use crate::graph::Node;
 use crate::tensor::{Shape, TensorType};
 use crate::{Error, Result};
