@@ -78,8 +78,7 @@ fn encode_target(
     rules: &Rules,
     statistics: Option<&Statistics>,
 ) -> Result<(Weight, TensorReport)> {
-    let name = graph.value(target.weight).name.clone();
-    // A transposed weight goes by the name that the rules matched.
+    let name = target.name.clone();
     let spec = rules.find(&name).unwrap_or(&Spec::F32);
     let dense = graph.weights.get(&target.weight).and_then(Weight::dense);
     let dense = dense.ok_or_else(|| Error::Usage(format!("`{name}` is already in a few-bit encoding")))?;

@@ -9,6 +9,8 @@ use crate::tensor::Tensor;
 /// A weight and the activations it multiplies.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// The weight's name in the source, which rules match.
+    pub name: String,
     pub weight: ValueId,
     /// The value whose statistics calibrate the weight, and its layout; `None` where a row is not one product.
     pub calibration: Option<(ValueId, Layout)>,
@@ -35,7 +37,8 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
         let (Some(input), Some(weight)) = (node.input(0), node.input(1)) else { continue };
         let Some(dense) = graph.weights.get(&weight).and_then(Weight::dense) else { continue };
         let shape = dense.shape().to_vec();
-        if dense.slice::<f32>().is_err() || shape.len() < 2 || dense.is_empty() || !wanted(&graph.value(weight).name) {
+        let name = graph.value(weight).name.clone();
+        if dense.slice::<f32>().is_err() || shape.len() < 2 || dense.is_empty() || !wanted(&name) {
             continue;
         }
         let (weight, calibration) = match node.op.as_str() {
@@ -64,7 +67,7 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
             Some(shared) => shared.node = None,
             None => {
                 by_weight.insert(weight, index);
-                found.insert(index, Target { weight, calibration, node: Some(index) });
+                found.insert(index, Target { name, weight, calibration, node: Some(index) });
             }
         }
     }
@@ -74,22 +77,28 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
     Ok(found.into_values().collect())
 }
 
-/// Gives the node at `index` its weight `[inputs, outputs]` as `[outputs, inputs]`, under the same name.
+/// Gives the node at `index` its weight `[inputs, outputs]` as `[outputs, inputs]`: in place, or beside the old one if
+/// other nodes use that too.
 fn transpose(graph: &mut Graph, index: usize) -> Result<ValueId> {
     let Some(old) = graph.nodes[index].input(1) else { return Err(graph.nodes[index].error("input 1 is missing")) };
+    let users = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs);
+    let shared = users.filter(|&&id| id == old).count() > 1;
     let name = format!("{}.transposed", graph.value(old).name);
-    let id = match graph.find(&name) {
-        Some(id) if graph.weights.contains_key(&id) => id,
-        _ => {
-            let dense = graph.weights.get(&old).and_then(Weight::dense);
-            let dense = dense.ok_or_else(|| graph.nodes[index].error("input 1 is not a dense constant"))?;
-            let &[rows, cols] = dense.shape() else { return Err(graph.nodes[index].error("input 1 is no matrix")) };
-            let from = dense.slice::<f32>()?;
-            let data: Vec<f32> = (0..cols).flat_map(|c| (0..rows).map(move |r| from[r * cols + c])).collect();
-            let tensor = Tensor::new([cols, rows], &data)?;
-            graph.add_weight(name, Weight::Dense(tensor))
-        }
-    };
+    if let (true, Some(id)) = (shared, graph.find(&name)) {
+        graph.nodes[index].inputs[1] = Some(id);
+        return Ok(id);
+    }
+    let dense = graph.weights.get(&old).and_then(Weight::dense);
+    let dense = dense.ok_or_else(|| graph.nodes[index].error("input 1 is not a dense constant"))?;
+    let &[rows, cols] = dense.shape() else { return Err(graph.nodes[index].error("input 1 is no matrix")) };
+    let from = dense.slice::<f32>()?;
+    let data: Vec<f32> = (0..cols).flat_map(|c| (0..rows).map(move |r| from[r * cols + c])).collect();
+    let weight = Weight::Dense(Tensor::new([cols, rows], &data)?);
+    if !shared {
+        graph.weights.insert(old, weight);
+        return Ok(old);
+    }
+    let id = graph.add_weight(name, weight);
     graph.nodes[index].inputs[1] = Some(id);
     Ok(id)
 }
