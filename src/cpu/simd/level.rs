@@ -27,7 +27,11 @@ impl Level {
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
                 levels.push(Level::Avx2);
-                if ["avx512f", "avx512bw", "avx512vl", "avx512dq"].iter().all(|f| super::x86::detected(f)) {
+                let wide = is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq");
+                if wide && is_x86_feature_detected!("bmi2") {
                     levels.push(Level::Avx512);
                 }
             }

@@ -4,6 +4,8 @@
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod spread;
+mod table;
 mod tile_kernel;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;

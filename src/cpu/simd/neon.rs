@@ -14,7 +14,7 @@ tile_kernel! {
 
 /// One byte shuffle per byte of the values; the store interleaves them.
 pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
-    let planes = super::lookup::planes(table);
+    let planes = super::table::planes(table);
     let (codes, codes_rest) = codes.as_chunks::<16>();
     let (out, rest) = out.as_chunks_mut::<16>();
     for (out, codes) in out.iter_mut().zip(codes) {
@@ -26,5 +26,5 @@ pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
             vst4q_u8(out.as_mut_ptr().cast(), bytes);
         }
     }
-    super::lookup::plain(codes_rest, table, rest);
+    super::table::plain(codes_rest, table, rest);
 }

@@ -14,7 +14,7 @@ tile_kernel! {
 /// One byte shuffle per byte of the values, then two rounds of interleaving.
 pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
     // SAFETY: all loads are of 16 bytes from arrays of 16, each store fills 4 of 16 values.
-    let planes = super::lookup::planes(table).map(|p| unsafe { v128_load(p.as_ptr().cast()) });
+    let planes = super::table::planes(table).map(|p| unsafe { v128_load(p.as_ptr().cast()) });
     let (codes, codes_rest) = codes.as_chunks::<16>();
     let (out, rest) = out.as_chunks_mut::<16>();
     for (out, codes) in out.iter_mut().zip(codes) {
@@ -36,5 +36,5 @@ pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
             unsafe { v128_store(out.as_mut_ptr().cast(), values) };
         }
     }
-    super::lookup::plain(codes_rest, table, rest);
+    super::table::plain(codes_rest, table, rest);
 }

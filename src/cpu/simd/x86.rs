@@ -4,18 +4,6 @@ use std::arch::x86_64::*;
 
 use super::tile_kernel::tile_kernel;
 
-/// `is_x86_feature_detected!` takes only literals.
-pub fn detected(feature: &str) -> bool {
-    match feature {
-        "avx512f" => is_x86_feature_detected!("avx512f"),
-        "avx512bw" => is_x86_feature_detected!("avx512bw"),
-        "avx512vl" => is_x86_feature_detected!("avx512vl"),
-        "bmi2" => is_x86_feature_detected!("bmi2"),
-        "avx512dq" => is_x86_feature_detected!("avx512dq"),
-        _ => false,
-    }
-}
-
 // 24 sums, 2 columns and a broadcast: 27 of 32 registers.
 tile_kernel! {
     #[target_feature(enable = "avx512f")]
@@ -37,7 +25,7 @@ pub fn unpack_bmi2(bytes: &[u8], bits: u32, out: &mut [u8]) {
     #[target_feature(enable = "bmi2")]
     fn spread<const BITS: usize>(bytes: &[u8], out: &mut [u8]) {
         let mask = ((1u64 << BITS) - 1) * 0x0101_0101_0101_0101;
-        super::unpack::each_word::<BITS>(bytes, out, |word| _pdep_u64(word, mask));
+        super::spread::each_word::<BITS>(bytes, out, |word| _pdep_u64(word, mask));
     }
     // SAFETY: `Level::available` asks for BMI2 before it offers AVX-512.
     unsafe {
@@ -73,7 +61,7 @@ pub fn lookup_avx512(codes: &[u8], table: &[f32; 256], entries: usize, out: &mut
             // SAFETY: `out` holds 16 values.
             unsafe { _mm512_storeu_ps(out.as_mut_ptr(), values) };
         }
-        super::lookup::plain(codes_rest, table, rest);
+        super::table::plain(codes_rest, table, rest);
     }
     // SAFETY: called for `Level::Avx512` only.
     unsafe { body(codes, table, entries, out) }
@@ -95,7 +83,7 @@ pub fn lookup_avx2(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
             // SAFETY: `out` holds 8 values.
             unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
         }
-        super::lookup::plain(codes_rest, table, rest);
+        super::table::plain(codes_rest, table, rest);
     }
     // SAFETY: called for `Level::Avx2` only.
     unsafe { body(codes, table, out) }
