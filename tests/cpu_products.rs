@@ -1,5 +1,5 @@
 //! The shared product cases on the CPU: every instruction set that this processor has, one thread and several, weights
-//! known beforehand and not. Outputs start as NaN, so that an element left out shows.
+//! known beforehand and not. Outputs start as 0xff bytes (NaN), so that an element left out shows.
 #![allow(clippy::unwrap_used)]
 
 mod ops;
@@ -38,7 +38,7 @@ fn run(case: &Case, threads: &Threads, prepared: bool) -> Vec<f32> {
             })
         })
         .collect();
-    let mut out = Tensor::new(ty.shape.clone(), &vec![f32::NAN; ty.len()]).unwrap();
+    let mut out = Tensor::from_bytes(ty.clone(), &vec![0xff; ty.bytes()]).unwrap();
     let mut outputs = [out.view_mut()];
     let mut call = Call { node: &node, inputs: &args, outputs: &mut outputs, prepared: work.as_ref(), threads };
     (kernel.run)(&mut call).unwrap();
@@ -103,4 +103,9 @@ fn conv_transpose() {
 #[test]
 fn attention() {
     check(&ops::attention::cases());
+}
+
+#[test]
+fn matmul_integer() {
+    check(&ops::integer::matmul_cases());
 }

@@ -1,16 +1,27 @@
 //! Products of 8-bit integers with zero points: MatMulInteger, ConvInteger, and their forms that requantise the sum.
 
 use super::conv::plain;
-use super::{Call, Kernel, numeric};
+use super::pairs::{self, Bytes, PairPanels};
+use super::{Call, Kernel, Prepare, Prepared, numeric};
 use crate::ops::conv::ConvShape;
 use crate::ops::product::BatchedProduct;
 use crate::tensor::{DType, View};
 use crate::{Error, Result};
 
 pub const KERNELS: &[Kernel] = &[
-    Kernel::new("MatMulInteger", matmul_integer),
+    Kernel {
+        op: "MatMulInteger",
+        run: matmul_integer,
+        prepare: Some(|p| prepare_matmul(p, 1, 3)),
+        encoded_inputs: &[],
+    },
     Kernel::new("ConvInteger", conv_integer),
-    Kernel::new("QLinearMatMul", qlinear_matmul),
+    Kernel {
+        op: "QLinearMatMul",
+        run: qlinear_matmul,
+        prepare: Some(|p| prepare_matmul(p, 3, 5)),
+        encoded_inputs: &[],
+    },
     Kernel::new("QLinearConv", qlinear_conv),
 ];
 
@@ -39,14 +50,43 @@ fn matmul_sums(call: &Call, a: usize, a_zero: usize, b: usize, b_zero: usize) ->
     let (va, vb) = (call.input(a)?, call.input(b)?);
     let shape = BatchedProduct::new(call.node, va.shape, vb.shape)?;
     let BatchedProduct { m, k, n, .. } = shape;
-    let a = centred(call, va, call.opt_input(a_zero)?, k)?;
-    let b = centred(call, vb, call.opt_input(b_zero)?, 1)?;
     let mut sums = vec![0i32; shape.batches() * m * n];
-    for (i, c) in sums.chunks_exact_mut((m * n).max(1)).enumerate() {
-        let (ia, ib) = shape.operands(i);
-        numeric::product([m, k, n], &a[ia * m * k..][..m * k], &b[ib * k * n..][..k * n], c);
+    let mut a = Bytes::new(call.node, va, call.opt_input(a_zero)?)?;
+    let b = Bytes::new(call.node, vb, call.opt_input(b_zero)?)?;
+    let prepared = call.prepared.and_then(|p| p.downcast_ref::<PairPanels>());
+    if vb.shape.len() == 2 {
+        // One B for all: the batch is more rows of A. Zero points by row repeat with the batch, as `Bytes` does.
+        let fresh;
+        let panels = match prepared {
+            Some(panels) => panels,
+            None => {
+                fresh = PairPanels::new(call.threads, k, n, &b);
+                &fresh
+            }
+        };
+        a.period = m;
+        pairs::product(call.threads, shape.batches() * m, &a, panels, &mut sums);
+    } else {
+        for (i, c) in sums.chunks_exact_mut((m * n).max(1)).enumerate() {
+            let (ia, ib) = shape.operands(i);
+            let panels = PairPanels::new(call.threads, k, n, &b.part(ib * k * n, k * n));
+            pairs::product(call.threads, m, &a.part(ia * m * k, m * k), &panels, c);
+        }
     }
     Ok((shape, sums))
+}
+
+/// Packs B once when it and its zero point are known.
+fn prepare_matmul(p: &Prepare, b: usize, b_zero: usize) -> Result<Option<Prepared>> {
+    let dense = |i: usize| p.weights.get(i).copied().flatten().and_then(|w| w.dense());
+    let (Some(weight), zero) = (dense(b), dense(b_zero)) else { return Ok(None) };
+    let known = zero.is_some() || p.types.get(b_zero).is_none_or(Option::is_none);
+    let &[k, n] = weight.shape() else { return Ok(None) };
+    if !known {
+        return Ok(None);
+    }
+    let bytes = Bytes::new(p.node, weight.view(), zero.map(|z| z.view()))?;
+    Ok(Some(std::sync::Arc::new(PairPanels::new(p.threads, k, n, &bytes))))
 }
 
 fn matmul_integer(call: &mut Call) -> Result<()> {

@@ -26,6 +26,7 @@ pub mod movement;
 mod number;
 pub mod numeric;
 pub mod pad;
+pub mod pairs;
 pub mod pool;
 pub mod product;
 pub mod program;

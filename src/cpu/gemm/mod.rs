@@ -9,7 +9,7 @@ mod transpose;
 
 pub use epilogue::{Bias, Epilogue};
 pub use panels::{Pack, PanelSpan, Panels, Strided, with_scratch};
-pub use transpose::transpose;
+pub use transpose::{transpose, transpose_words};
 
 use super::Threads;
 use super::simd::{Level, tile};

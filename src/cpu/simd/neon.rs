@@ -7,9 +7,22 @@ use super::tile_kernel::tile_kernel;
 // 16 sums, 2 columns and a broadcast: 19 of 32 registers.
 tile_kernel! {
     #[target_feature(enable = "neon")]
-    tile, rows = 8 [1 2 3 4 5 6 7 8], lanes = 4,
+    tile of f32, rows = 8 [1 2 3 4 5 6 7 8], lanes = 4,
     zero = vdupq_n_f32(0.0), load = vld1q_f32, splat = vdupq_n_f32,
     fma = |x, y, sum| vfmaq_f32(sum, x, y), store = vst1q_f32,
+}
+
+// Each word is a pair of 16-bit integers; a step adds both products.
+tile_kernel! {
+    #[target_feature(enable = "neon")]
+    pairs of i32, rows = 8 [1 2 3 4 5 6 7 8], lanes = 4,
+    zero = vdupq_n_s32(0), load = vld1q_s32, splat = vdupq_n_s32,
+    fma = |x, y, sum| {
+        let (x, y) = (vreinterpretq_s16_s32(x), vreinterpretq_s16_s32(y));
+        let low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+        vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(x, y)))
+    },
+    store = vst1q_s32,
 }
 
 /// One byte shuffle per byte of the values; the store interleaves them.

@@ -45,3 +45,23 @@ pub fn multiply(level: Level, depth: usize, rows: usize, cols: usize, a: &[f32],
         _ => super::portable::tile(rows, a, b, out),
     }
 }
+
+/// `multiply` over words that are pairs of 16-bit integers: `out[i, j] = Σₖ a[k, i]·b[k, j]` summed over both halves,
+/// exact as long as the sum fits 32 bits.
+pub fn multiply_pairs(level: Level, depth: usize, rows: usize, cols: usize, a: &[i32], b: &[i32], out: &mut Tile<i32>) {
+    let (mr, nr) = (level.tile_rows(), level.tile_cols());
+    assert!(rows >= 1 && rows <= mr && cols <= nr);
+    let (a, b) = (&a[..depth * mr], &b[..depth * nr]);
+    let narrow = cols <= nr / 2;
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => super::x86::pairs_avx512(depth, rows, narrow, a, b, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => super::x86::pairs_avx2(depth, rows, narrow, a, b, out),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => super::neon::pairs(depth, rows, narrow, a, b, out),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => super::wasm::pairs(depth, rows, narrow, a, b, out),
+        _ => super::portable::pairs(rows, a, b, out),
+    }
+}

@@ -5,22 +5,34 @@ pub const MAX_ROWS: usize = 12;
 pub const MAX_COLS: usize = 32;
 
 /// A tile's sums, row-major with `Level::tile_cols` columns.
-pub type Tile = [f32; MAX_ROWS * MAX_COLS];
+pub type Tile<T = f32> = [T; MAX_ROWS * MAX_COLS];
 
 /// Writes `fn kernel<ROWS, VECTORS>` with the accumulators in registers, and `fn name(depth, rows, narrow, …)` that
 /// picks the instance. Used by one file per instruction set, which supplies the instructions.
 #[allow(unused_macros)] // on a processor without vector instructions
 macro_rules! tile_kernel {
     (
-        $(#[$meta:meta])* $name:ident, rows = $mr:literal [$($rows:literal)*], lanes = $lanes:literal,
+        $(#[$meta:meta])* $name:ident of $element:ty, rows = $mr:literal [$($rows:literal)*], lanes = $lanes:literal,
         zero = $zero:expr, load = $load:expr, splat = $splat:expr, fma = $fma:expr, store = $store:expr $(,)?
     ) => {
-        pub fn $name(depth: usize, rows: usize, narrow: bool, a: &[f32], b: &[f32], out: &mut super::tile_kernel::Tile) {
+        pub fn $name(
+            depth: usize,
+            rows: usize,
+            narrow: bool,
+            a: &[$element],
+            b: &[$element],
+            out: &mut super::tile_kernel::Tile<$element>,
+        ) {
             const MR: usize = $mr;
             const NR: usize = 2 * $lanes;
 
             $(#[$meta])*
-            fn kernel<const ROWS: usize, const VECTORS: usize>(depth: usize, a: &[f32], b: &[f32], out: &mut [f32]) {
+            fn kernel<const ROWS: usize, const VECTORS: usize>(
+                depth: usize,
+                a: &[$element],
+                b: &[$element],
+                out: &mut [$element],
+            ) {
                 assert!(ROWS <= MR && VECTORS <= 2);
                 assert!(a.len() >= depth * MR && b.len() >= depth * NR && out.len() >= MR * NR);
                 let (mut a, mut b) = (a.as_ptr(), b.as_ptr());

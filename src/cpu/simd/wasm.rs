@@ -6,9 +6,16 @@ use super::tile_kernel::tile_kernel;
 
 // 8 sums, 2 columns, a broadcast and a product: 12 of the 16 registers that a browser on x86 has.
 tile_kernel! {
-    tile, rows = 4 [1 2 3 4], lanes = 4,
+    tile of f32, rows = 4 [1 2 3 4], lanes = 4,
     zero = f32x4_splat(0.0), load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
     fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), store = |p: *mut f32, v| v128_store(p.cast(), v),
+}
+
+// Each word is a pair of 16-bit integers; a step adds both products.
+tile_kernel! {
+    pairs of i32, rows = 4 [1 2 3 4], lanes = 4,
+    zero = i32x4_splat(0), load = |p: *const i32| v128_load(p.cast()), splat = i32x4_splat,
+    fma = |x, y, sum| i32x4_add(sum, i32x4_dot_i16x8(x, y)), store = |p: *mut i32, v| v128_store(p.cast(), v),
 }
 
 /// One byte shuffle per byte of the values, then two rounds of interleaving.
