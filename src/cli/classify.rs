@@ -9,6 +9,7 @@ use serde_json::json;
 use super::global::Global;
 use super::{models, print};
 use crate::Result;
+use crate::graph::Model;
 use crate::tasks::Classifier;
 use crate::vision::Photo;
 
@@ -25,11 +26,11 @@ pub struct Options {
     top_k: u32,
 }
 
-pub fn run(global: &Global, options: &Options) -> Result<()> {
+pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
     let device = global.device()?;
     let model = match &options.model {
         Some(path) => models::open(path)?,
-        None => models::default_classifier()?,
+        None => Model::from_bytes("the built-in classifier", shipped)?,
     };
     let mut classifier = Classifier::new(&model, &device)?;
     let bar = print::progress("images", options.images.len() as u64);

@@ -52,10 +52,10 @@ enum Command {
 }
 
 /// Parses the arguments, runs the command, and turns a failure into a message and an exit status: 2 for bad usage,
-/// 1 for anything else.
-pub fn main() -> ExitCode {
+/// 1 for anything else. `classifier`: the model file that `classify` uses when none is given.
+pub fn main(classifier: &[u8]) -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(&cli) {
+    match dispatch(&cli, classifier) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -64,10 +64,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: &Cli) -> Result<()> {
+fn dispatch(cli: &Cli, classifier: &[u8]) -> Result<()> {
     let global = &cli.global;
     match &cli.command {
-        Command::Classify(options) => classify::run(global, options),
+        Command::Classify(options) => classify::run(global, options, classifier),
         Command::Convert(options) => convert::run(global, options),
         Command::Compress(options) => compress::run(global, options),
         Command::Run(options) => run::run(global, options),

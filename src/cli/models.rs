@@ -13,12 +13,6 @@ pub fn open(path: &Path) -> Result<Model> {
     Model::open(path)
 }
 
-/// The classifier that ships with fewbit, inside the program.
-pub fn default_classifier() -> Result<Model> {
-    const BYTES: &[u8] = include_bytes!("../../www/models/efficientnet-lite0-4bit.fewbit");
-    Model::from_bytes("efficientnet-lite0-4bit.fewbit", BYTES)
-}
-
 /// Adds to what a file says about its model.
 #[derive(Args)]
 pub struct ManifestOption {
