@@ -14,6 +14,7 @@ use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
 
 #[derive(Args)]
+#[group(skip)]
 pub struct Options {
     /// Rows of the activations (with `matmul`)
     #[arg(long, value_name = "M")]
