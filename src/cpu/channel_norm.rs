@@ -47,9 +47,9 @@ fn batch_norm_as<R: Real>(call: &mut Call) -> Result<()> {
         let reduced: Vec<bool> = (0..view.shape.len()).map(|axis| axis != 1).collect();
         let geometry = Geometry::new(view.shape, &reduced);
         let count = R::of(geometry.count() as u64);
-        geometry.fold(threads, &x, None, &mut mean, R::ZERO, |a, v, _| a.add(v), R::add);
+        geometry.fold(threads, (&x, None), &mut mean, R::ZERO, |a, v, _| a.add(v), R::add);
         mean.iter_mut().for_each(|v| *v = v.div(count));
-        geometry.fold(threads, &x, Some(&mean), &mut variance, R::ZERO, square_distance, R::add);
+        geometry.fold(threads, (&x, Some(&mean)), &mut variance, R::ZERO, square_distance, R::add);
         variance.iter_mut().for_each(|v| *v = v.div(count));
         for (i, old, new) in [(1, &old_mean, &mean), (2, &old_variance, &variance)] {
             if let Ok(out) = call.out(i) {
@@ -186,9 +186,9 @@ fn mean_variance(call: &mut Call) -> Result<()> {
         let (x, count) = (widened::<R>(&view), geometry.count() as R);
         let mut mean = vec![0.0; kept.iter().product()];
         let mut deviation = mean.clone();
-        geometry.fold(threads, &x, None, &mut mean, 0.0, |a: R, v, _| a + v, |a, b| a + b);
+        geometry.fold(threads, (&x, None), &mut mean, 0.0, |a: R, v, _| a + v, |a, b| a + b);
         mean.iter_mut().for_each(|m| *m /= count);
-        geometry.fold(threads, &x, Some(&mean), &mut deviation, 0.0, square_distance, |a, b| a + b);
+        geometry.fold(threads, (&x, Some(&mean)), &mut deviation, 0.0, square_distance, |a, b| a + b);
         deviation.iter_mut().for_each(|v| *v = (*v / count).sqrt() + 1e-9);
         let walk = Walk::new(view.shape, &[&kept]);
         write_as(out.dtype, out.bytes, |y: &mut [R]| {

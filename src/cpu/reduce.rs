@@ -6,6 +6,7 @@ use super::number::{Wide, widened, write_as};
 use super::{Call, Kernel, Threads};
 use crate::Result;
 use crate::ops::reduce::{merged_axes, reduced_axes};
+use crate::tensor::DType;
 use crate::{for_float, for_wide};
 
 pub const KERNELS: &[Kernel] = &[
@@ -51,13 +52,12 @@ impl Geometry {
         self.reduced.len() * if self.inner_is_reduced { self.inner } else { 1 }
     }
 
-    /// `out[i]` = `f` folded over the elements of result `i`, starting at `init`. `f(accumulator, element, shift[i])`;
+    /// `out[i]` = `f` folded over the elements of result `i` of `(x, shift)`, starting at `init`. `f(accumulator, element, shift[i])`;
     /// `join` merges two accumulators.
     pub fn fold<W: Wide>(
         &self,
         threads: &Threads,
-        x: &[W],
-        shift: Option<&[W]>,
+        (x, shift): (&[W], Option<&[W]>),
         out: &mut [W],
         init: W,
         f: impl Fn(W, W, W) -> W + Sync + Send,
@@ -134,11 +134,12 @@ fn reduce_as<W: Wide>(call: &mut Call) -> Result<()> {
     let x = widened::<W>(&call.input(0)?);
     let (threads, op) = (call.threads, call.node.op.as_str());
     let out = call.out(0)?;
-    write_as(out.dtype, out.bytes, |y: &mut [W]| {
+    let dtype = out.dtype;
+    write_as(dtype, out.bytes, |y: &mut [W]| {
         // Closures, not function pointers: each case is compiled with its own inner loop.
         macro_rules! fold {
             ($init:expr, $f:expr, $join:expr) => {
-                geometry.fold(threads, &x, None, y, $init, |a: W, v: W, _| $f(a, v), $join)
+                geometry.fold(threads, (&x, None), y, $init, |a: W, v: W, _| $f(a, v), $join)
             };
         }
         let finish = |y: &mut [W], f: fn(f64) -> f64| y.iter_mut().for_each(|v| *v = W::of(f(v.f64())));
@@ -152,6 +153,8 @@ fn reduce_as<W: Wide>(call: &mut Call) -> Result<()> {
                 fold!(W::ZERO, W::add, W::add);
                 finish(y, f64::ln);
             }
+            "ReduceMax" if geometry.count() == 0 && dtype.is_signed_int() => y.fill(W::of(-extreme(dtype) - 1)),
+            "ReduceMin" if geometry.count() == 0 && dtype.is_signed_int() => y.fill(W::of(extreme(dtype))),
             "ReduceMax" => fold!(W::LOWEST, W::larger, W::larger),
             "ReduceMean" => {
                 fold!(W::ZERO, W::add, W::add);
@@ -167,6 +170,11 @@ fn reduce_as<W: Wide>(call: &mut Call) -> Result<()> {
     Ok(())
 }
 
+/// The largest value of a signed integer dtype: the minimum of nothing.
+fn extreme(dtype: DType) -> i64 {
+    i64::MAX >> (64 - 8 * dtype.size())
+}
+
 /// ln Σ eˣ = m + ln Σ eˣ⁻ᵐ with m = max x.
 fn log_sum_exp(call: &mut Call) -> Result<()> {
     let geometry = geometry(call)?;
@@ -175,9 +183,9 @@ fn log_sum_exp(call: &mut Call) -> Result<()> {
     for_float!(view.dtype, R => {
         let x = widened::<R>(&view);
         write_as(out.dtype, out.bytes, |y: &mut [R]| {
-            geometry.fold(threads, &x, None, y, R::LOWEST, |a, v, _| a.larger(v), R::larger);
+            geometry.fold(threads, (&x, None), y, R::LOWEST, |a, v, _| a.larger(v), R::larger);
             let max: Vec<R> = y.iter().map(|&m| if m.is_finite() { m } else { 0.0 }).collect();
-            geometry.fold(threads, &x, Some(&max), y, 0.0, |a: R, v, m| a + Real::exp(v - m), |a, b| a + b);
+            geometry.fold(threads, (&x, Some(&max)), y, 0.0, |a: R, v, m| a + Real::exp(v - m), |a, b| a + b);
             y.iter_mut().zip(&max).for_each(|(v, m)| *v = v.ln() + m);
         });
     });

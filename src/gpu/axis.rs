@@ -1,6 +1,7 @@
 //! Operators along one axis. Shaders: `shaders/softmax.wgsl`, `shaders/axis.wgsl`, whose operators' numbers are shared.
 
 use super::emit::{Emit, GpuKernel, grid, u32_of};
+use super::reduce::by_workgroups;
 use super::shader::{axis, softmax};
 use crate::Result;
 use crate::tensor::{DType, normalize_axis};
@@ -14,9 +15,6 @@ pub const KERNELS: &[GpuKernel] = &[
     GpuKernel::new("LogSoftmax", emit_softmax),
     GpuKernel::new("Softmax", emit_softmax),
 ];
-
-/// Rows of fewer elements than this are not worth a workgroup each.
-const TREE_FROM: usize = 32;
 
 /// Input 0 as `[outer, len, inner]` around an axis: `(rows = outer · inner, len, inner)`.
 fn around(e: &Emit, axis: i64) -> Result<(usize, usize, usize)> {
@@ -37,7 +35,7 @@ fn emit_softmax(e: &mut Emit) -> Result<()> {
     let operands = [e.input(0)?, e.output(0)?];
     let overrides = [("LOG", f64::from(u8::from(e.node.op == "LogSoftmax")))];
     let params = softmax::Params { rows: u32_of(rows)?, len: u32_of(len)?, inner: u32_of(inner)? };
-    if inner == 1 && len >= TREE_FROM && !e.is_software() {
+    if inner == 1 && by_workgroups(e, rows, len) {
         return e.dispatch(&softmax::TREE, &overrides, &operands, &params, grid(rows)?);
     }
     let groups = grid(rows.div_ceil(softmax::SERIAL.workgroup_size[0] as usize))?;

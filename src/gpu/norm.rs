@@ -1,6 +1,7 @@
 //! Normalisations. Shaders: `shaders/norm.wgsl`, `shaders/batch_norm.wgsl`.
 
 use super::emit::{Emit, GpuKernel, grid, u32_of};
+use super::reduce::by_workgroups;
 use super::shader::{batch_norm, norm};
 use crate::Result;
 use crate::tensor::{DType, normalize_axis};
@@ -12,9 +13,6 @@ pub const KERNELS: &[GpuKernel] = &[
     GpuKernel::new("LayerNormalization", layer_norm),
     GpuKernel::new("RMSNormalization", layer_norm),
 ];
-
-/// Rows of fewer elements than this are not worth a workgroup each.
-const TREE_FROM: usize = 32;
 
 fn only_f32(e: &Emit) -> Result<()> {
     match e.input_type(0)?.dtype {
@@ -60,7 +58,7 @@ fn dispatch(e: &mut Emit, width: usize, groups: usize, channels: usize, size: us
         size: u32_of(size)?,
         epsilon: e.node.attrs.float_or("epsilon", 1e-5),
     };
-    if width >= TREE_FROM && !e.is_software() {
+    if by_workgroups(e, rows, width) {
         return e.dispatch(&norm::TREE, &overrides, &operands, &params, grid(rows)?);
     }
     let workgroups = grid(rows.div_ceil(norm::SERIAL.workgroup_size[0] as usize))?;

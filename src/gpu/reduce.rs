@@ -1,6 +1,6 @@
 //! Reductions over any set of axes. Shader: `shaders/reduce.wgsl`; the operators' numbers are shared with it.
 
-use super::emit::{Emit, GpuKernel, grid, u32_of};
+use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::shader::reduce::{Params, SERIAL, TREE};
 use crate::Result;
 use crate::ops::reduce::{merged_axes, reduced_axes};
@@ -21,8 +21,15 @@ pub const KERNELS: &[GpuKernel] = &[
 
 /// Axes the shader's uniform has room for, after merging.
 const MAX_AXES: usize = 8;
-/// Results of fewer elements than this are not worth a workgroup each.
+/// Rows of fewer elements than this are not worth a workgroup each.
 const TREE_FROM: usize = 64;
+/// A software adapter computes many rows faster one by one, but has nothing to spread few over.
+const FEW_ROWS: usize = 64;
+
+/// Whether each of `rows` contiguous rows of `len` elements should get a workgroup rather than an invocation.
+pub fn by_workgroups(e: &Emit, rows: usize, len: usize) -> bool {
+    len >= TREE_FROM && (rows < FEW_ROWS || !e.is_software())
+}
 
 fn number(op: &str, dtype: DType) -> Option<u32> {
     match (op, dtype) {
@@ -42,6 +49,18 @@ fn number(op: &str, dtype: DType) -> Option<u32> {
         ("ReduceProd", DType::I32) => Some(20),
         _ => None,
     }
+}
+
+/// The number of a maximum and a minimum of floats.
+pub const MAX: u32 = 2;
+pub const MIN: u32 = 3;
+
+/// Folds all `count` elements of `x` into one.
+pub fn fold_all(e: &mut Emit, op: u32, x: Operand, count: usize, out: Operand) -> Result<()> {
+    let mut axes = [[1, 0, 1, 0]; MAX_AXES];
+    axes[0] = [1, 0, u32_of(count)?, 1];
+    let params = Params { axes, count: 1, size: u32_of(count)?, scale: 1.0 };
+    e.dispatch(&TREE, &[("OP", op.into())], &[x, out], &params, grid(1)?)
 }
 
 fn emit(e: &mut Emit) -> Result<()> {
@@ -79,8 +98,7 @@ fn emit(e: &mut Emit) -> Result<()> {
 
     let count = e.output_type(0)?.len();
     let contiguous = merged.last().is_some_and(|&(_, r)| r);
-    let tree = contiguous && size >= TREE_FROM && !e.is_software();
-    let (shader, groups) = match tree {
+    let (shader, groups) = match contiguous && by_workgroups(e, count, size) {
         true => (&TREE, grid(count)?),
         false => (&SERIAL, grid(count.div_ceil(SERIAL.workgroup_size[0] as usize))?),
     };
