@@ -52,8 +52,8 @@ impl Geometry {
         self.reduced.len() * if self.inner_is_reduced { self.inner } else { 1 }
     }
 
-    /// `out[i]` = `f` folded over the elements of result `i` of `(x, shift)`, starting at `init`. `f(accumulator, element, shift[i])`;
-    /// `join` merges two accumulators.
+    /// `out[i]` = `f(accumulator, element, shift[i])` folded over the elements of result `i`, starting at `init`; `join`
+    /// merges two accumulators. Without `shift` it is 0.
     pub fn fold<W: Wide>(
         &self,
         threads: &Threads,
