@@ -3,10 +3,9 @@
 //! One tap of the window is folded into a whole output row at a time, so that the inner loop is a plain vector loop.
 
 use super::call::{Call, Kernel};
-use super::number::{Number, Wide};
+use super::number::{Wide, widened, write_as};
 use crate::ops::pool::{Window, windows};
-use crate::tensor::DType;
-use crate::{Error, Result, for_dtype};
+use crate::{Error, Result, for_wide};
 
 pub const KERNELS: &[Kernel] = &[
     Kernel::new("MaxPool", max_pool),
@@ -58,33 +57,24 @@ fn whole(call: &Call) -> Result<[Window; 3]> {
 fn max_pool(call: &mut Call) -> Result<()> {
     let windows = window3(call)?;
     if call.outputs.len() > 1 && call.node.outputs.get(1).is_some_and(Option::is_some) {
-        let dtype = call.outputs[0].dtype;
-        return for_dtype!(dtype, T => max_with_indices::<T>(call, &windows));
+        return for_wide!(call.input(0)?.dtype, W => max_with_indices::<W>(call, &windows));
     }
     pool(call, &windows, Fold::Max)
 }
 
 fn pool(call: &mut Call, windows: &[Window; 3], fold: Fold) -> Result<()> {
-    let dtype = call.outputs[0].dtype;
-    match dtype {
-        DType::F64 => pool_as::<f64, f64>(call, windows, fold),
-        DType::F32 => pool_as::<f32, f32>(call, windows, fold),
-        DType::F16 => pool_as::<half::f16, f32>(call, windows, fold),
-        DType::BF16 => pool_as::<half::bf16, f32>(call, windows, fold),
-        DType::U64 => pool_as::<u64, u64>(call, windows, fold),
-        other => for_dtype!(other, T => pool_as::<T, i64>(call, windows, fold)),
-    }
+    for_wide!(call.input(0)?.dtype, W => pool_as::<W>(call, windows, fold))
 }
 
-fn pool_as<T: Number, W: Wide>(call: &mut Call, windows: &[Window; 3], fold: Fold) -> Result<()> {
-    let x = call.slice::<T>(0)?;
+fn pool_as<W: Wide>(call: &mut Call, windows: &[Window; 3], fold: Fold) -> Result<()> {
+    let x = widened::<W>(&call.input(0)?);
     let y = &windows[1];
     let plane: usize = windows.iter().map(|w| w.len).product();
     let out_plane: usize = windows.iter().map(|w| w.out).product();
     let width = windows[2].out;
     let threads = call.threads;
-    let out = call.output::<T>(0)?;
-    if out.is_empty() {
+    let out = call.out(0)?;
+    if out.bytes.is_empty() {
         return Ok(());
     }
     // Divisors of means are a product over the axes.
@@ -92,46 +82,48 @@ fn pool_as<T: Number, W: Wide>(call: &mut Call, windows: &[Window; 3], fold: Fol
         Fold::Mean { padding } => (0..w.out).map(|o| w.taps(o, padding)).collect(),
         _ => Vec::new(),
     });
-    let planes = (out.len() / out_plane).div_ceil(4 * threads.count());
-    threads.for_chunks(out, planes * out_plane, |k, out| {
-        let mut row = vec![W::ZERO; width];
-        for (n, out) in out.chunks_exact_mut(out_plane).enumerate() {
-            let x = &x[(k * planes + n) * plane..][..plane];
-            for (r, out) in out.chunks_exact_mut(width).enumerate() {
-                let (oz, oy) = (r / y.out, r % y.out);
-                let at = Row { x, windows, oz, oy };
-                let larger = |a: W, v: W| if v > a { v } else { a };
-                match fold {
-                    Fold::Max => at.fold(&mut row, W::LOWEST, larger, larger),
-                    Fold::Mean { .. } => at.fold(&mut row, W::ZERO, W::add, W::add),
-                    Fold::Norm(1.0) => at.fold(&mut row, W::ZERO, |a, v| a.add(v.abs()), W::add),
-                    Fold::Norm(2.0) => at.fold(&mut row, W::ZERO, |a, v| a.add(v.mul(v)), W::add),
-                    Fold::Norm(p) => {
-                        let p = W::of(p);
-                        at.fold(&mut row, W::ZERO, |a, v| a.add(v.abs().pow(p)), W::add);
+    write_as(out.dtype, out.bytes, |out: &mut [W]| {
+        let planes = (out.len() / out_plane).div_ceil(4 * threads.count());
+        threads.for_chunks(out, planes * out_plane, |k, out| {
+            let mut row = vec![W::ZERO; width];
+            for (n, out) in out.chunks_exact_mut(out_plane).enumerate() {
+                let x = &x[(k * planes + n) * plane..][..plane];
+                for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                    let (oz, oy) = (r / y.out, r % y.out);
+                    let at = Row { x, windows, oz, oy };
+                    let larger = |a: W, v: W| if v > a { v } else { a };
+                    match fold {
+                        Fold::Max => at.fold(&mut row, W::LOWEST, larger, larger),
+                        Fold::Mean { .. } => at.fold(&mut row, W::ZERO, W::add, W::add),
+                        Fold::Norm(1.0) => at.fold(&mut row, W::ZERO, |a, v| a.add(v.abs()), W::add),
+                        Fold::Norm(2.0) => at.fold(&mut row, W::ZERO, |a, v| a.add(v.mul(v)), W::add),
+                        Fold::Norm(p) => {
+                            let p = W::of(p);
+                            at.fold(&mut row, W::ZERO, |a, v| a.add(v.abs().pow(p)), W::add);
+                        }
                     }
-                }
-                match fold {
-                    Fold::Max => out.iter_mut().zip(&row).for_each(|(o, a)| *o = a.to()),
-                    Fold::Mean { .. } => {
-                        let outer = taps[0][oz] * taps[1][oy];
-                        let each = out.iter_mut().zip(&row).zip(&taps[2]);
-                        each.for_each(|((o, a), &t)| *o = a.div(W::of((outer * t) as f32)).to());
-                    }
-                    Fold::Norm(p) => {
-                        let root = W::of(1.0 / p);
-                        out.iter_mut().zip(&row).for_each(|(o, a)| *o = a.pow(root).to());
+                    match fold {
+                        Fold::Max => out.iter_mut().zip(&row).for_each(|(o, a)| *o = *a),
+                        Fold::Mean { .. } => {
+                            let outer = taps[0][oz] * taps[1][oy];
+                            let each = out.iter_mut().zip(&row).zip(&taps[2]);
+                            each.for_each(|((o, a), &t)| *o = a.div(W::of((outer * t) as f32)));
+                        }
+                        Fold::Norm(p) => {
+                            let root = W::of(1.0 / p);
+                            out.iter_mut().zip(&row).for_each(|(o, a)| *o = a.pow(root));
+                        }
                     }
                 }
             }
-        }
+        });
     });
     Ok(())
 }
 
 /// One output row of a plane.
-struct Row<'a, T> {
-    x: &'a [T],
+struct Row<'a, W> {
+    x: &'a [W],
     windows: &'a [Window; 3],
     oz: usize,
     oy: usize,
@@ -142,10 +134,10 @@ fn tap_at(w: &Window, o: usize, tap: usize) -> Option<usize> {
     (o * w.stride + tap * w.dilation).checked_sub(w.before).filter(|&at| at < w.len)
 }
 
-impl<T: Number> Row<'_, T> {
+impl<W: Wide> Row<'_, W> {
     /// Adds every tap to its window's accumulator by `step`; `join` merges two accumulators.
     #[inline]
-    fn fold<W: Wide>(&self, row: &mut [W], start: W, step: impl Fn(W, W) -> W, join: impl Fn(W, W) -> W) {
+    fn fold(&self, row: &mut [W], start: W, step: impl Fn(W, W) -> W, join: impl Fn(W, W) -> W) {
         row.fill(start);
         let [z, y, w] = self.windows;
         for iz in (0..z.kernel).filter_map(|t| tap_at(z, self.oz, t)) {
@@ -162,7 +154,7 @@ impl<T: Number> Row<'_, T> {
                     }
                     let from = range.start * w.stride + tap * w.dilation - w.before;
                     let taps = line[from..].iter().step_by(w.stride);
-                    row[range].iter_mut().zip(taps).for_each(|(a, &v)| *a = step(*a, W::of(v)));
+                    row[range].iter_mut().zip(taps).for_each(|(a, &v)| *a = step(*a, v));
                 }
             }
         }
@@ -171,50 +163,51 @@ impl<T: Number> Row<'_, T> {
 
 /// Folds one long window with several accumulators, so that the operations overlap.
 #[inline]
-fn long<T: Number, W: Wide>(line: &[T], start: W, step: &impl Fn(W, W) -> W, join: &impl Fn(W, W) -> W) -> W {
+fn long<W: Wide>(line: &[W], start: W, step: &impl Fn(W, W) -> W, join: &impl Fn(W, W) -> W) -> W {
     let mut lanes = [start; 16];
     let chunks = line.chunks_exact(16);
     let rest = chunks.remainder();
     for chunk in chunks {
         for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane = step(*lane, W::of(v));
+            *lane = step(*lane, v);
         }
     }
-    rest.iter().zip(&mut lanes).for_each(|(&v, lane)| *lane = step(*lane, W::of(v)));
+    rest.iter().zip(&mut lanes).for_each(|(&v, lane)| *lane = step(*lane, v));
     lanes.into_iter().reduce(join).unwrap_or(start)
 }
 
 /// Maxima with the flat index of each in the whole tensor; `storage_order` 1 counts columns first within a plane.
-fn max_with_indices<T: Number + PartialOrd>(call: &mut Call, windows: &[Window; 3]) -> Result<()> {
-    let x = call.slice::<T>(0)?;
+fn max_with_indices<W: Wide>(call: &mut Call, windows: &[Window; 3]) -> Result<()> {
+    let x = widened::<W>(&call.input(0)?);
     let columns_first = call.node.attrs.flag("storage_order");
     let [z, y, w] = windows;
     let plane = z.len * y.len * w.len;
     let out_plane = z.out * y.out * w.out;
-    let len = call.outputs[0].bytes.len() / size_of::<T>();
-    let mut found = vec![0i64; len];
-    let out = call.output::<T>(0)?;
-    for (i, (out, found)) in out.iter_mut().zip(&mut found).enumerate() {
-        let (n, o) = (i / out_plane, i % out_plane);
-        let (oz, oy, ox) = (o / (y.out * w.out), o / w.out % y.out, o % w.out);
-        let mut best: Option<(T, usize)> = None;
-        for iz in (0..z.kernel).filter_map(|t| tap_at(z, oz, t)) {
-            for iy in (0..y.kernel).filter_map(|t| tap_at(y, oy, t)) {
-                for ix in (0..w.kernel).filter_map(|t| tap_at(w, ox, t)) {
-                    let v = x[n * plane + (iz * y.len + iy) * w.len + ix];
-                    if best.is_none_or(|(b, _)| v > b) {
-                        let place = match columns_first {
-                            true => (ix * y.len + iy) * z.len + iz,
-                            false => (iz * y.len + iy) * w.len + ix,
-                        };
-                        best = Some((v, n * plane + place));
+    let out = call.out(0)?;
+    let mut found = vec![0i64; out.bytes.len() / out.dtype.size()];
+    write_as(out.dtype, out.bytes, |out: &mut [W]| {
+        for (i, (out, found)) in out.iter_mut().zip(&mut found).enumerate() {
+            let (n, o) = (i / out_plane, i % out_plane);
+            let (oz, oy, ox) = (o / (y.out * w.out), o / w.out % y.out, o % w.out);
+            let mut best: Option<(W, usize)> = None;
+            for iz in (0..z.kernel).filter_map(|t| tap_at(z, oz, t)) {
+                for iy in (0..y.kernel).filter_map(|t| tap_at(y, oy, t)) {
+                    for ix in (0..w.kernel).filter_map(|t| tap_at(w, ox, t)) {
+                        let v = x[n * plane + (iz * y.len + iy) * w.len + ix];
+                        if best.is_none_or(|(b, _)| v > b) {
+                            let place = match columns_first {
+                                true => (ix * y.len + iy) * z.len + iz,
+                                false => (iz * y.len + iy) * w.len + ix,
+                            };
+                            best = Some((v, n * plane + place));
+                        }
                     }
                 }
             }
+            let (value, place) = best.unwrap_or((W::ZERO, 0));
+            (*out, *found) = (value, place as i64);
         }
-        let (value, place) = best.unwrap_or_default();
-        (*out, *found) = (value, place as i64);
-    }
+    });
     call.output::<i64>(1)?.copy_from_slice(&found);
     Ok(())
 }
