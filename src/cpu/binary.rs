@@ -39,6 +39,7 @@ fn unknown(call: &Call) -> Result<()> {
     Err(Error::UnknownOperator(call.node.op.clone()))
 }
 
+#[allow(clippy::absurd_extreme_comparisons)] // for unsigned types nothing is below zero
 fn arithmetic(call: &mut Call) -> Result<()> {
     for_wide!(call.input(0)?.dtype, W => match call.node.op.as_str() {
         "Add" => binary(call, W::add),

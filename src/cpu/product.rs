@@ -157,6 +157,7 @@ fn expand<T: Copy>(values: &[T], shape: &[usize], m: usize, n: usize) -> Vec<T> 
 }
 
 /// Gemm on f64 and integers, computed in f64 (as numpy does when alpha and beta are floats).
+#[allow(clippy::unnecessary_cast)] // T is f64 in one instance
 fn wide_gemm(call: &mut Call) -> Result<()> {
     let (a, b) = (call.input(0)?, call.input(1)?);
     let (m, k, n) = gemm_sizes(call.node, a.shape, b.shape)?;

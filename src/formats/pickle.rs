@@ -271,7 +271,7 @@ impl<'a> Pickle<'a> {
         };
         match self.objects.get_mut(id) {
             Some(Object::List(list)) => list.extend(items),
-            Some(Object::Dict(dict)) if items.len() % 2 == 0 => {
+            Some(Object::Dict(dict)) if items.len().is_multiple_of(2) => {
                 dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
             }
             _ => return Err(self.error("it adds to what is no collection")),

@@ -7,7 +7,7 @@ use crate::tensor::Shape;
 use crate::{Error, Result};
 
 pub const OPS: &[(&str, InferFn)] = &[("Resize", |i| {
-    let plan = Plan::new(i.node, i.shape(0)?, &|k| Ok(i.opt_value(k)?.map(|t| t.to_f32()).transpose()?), &known(i))?;
+    let plan = Plan::new(i.node, i.shape(0)?, &|k| i.opt_value(k)?.map(|t| t.to_f32()).transpose(), &known(i))?;
     let shape: Shape = plan.axes.iter().map(|a| a.output).collect();
     params::product(i.node, &shape)?;
     i.one(i.dtype(0)?, shape)
