@@ -169,7 +169,7 @@ fn calibration_shrinks_the_error_of_the_outputs() {
         npy::open(folder.0.join("out/y.npy")).unwrap().to_f32().unwrap()
     };
     let exact = outputs(&model);
-    let mut error = |calibrate: &[&str]| {
+    let error = |calibrate: &[&str]| {
         json(&[&["compress", &model, "--output", &out, "--weights", "affine:2:group=64"], calibrate].concat());
         outputs(&out).iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum::<f32>()
     };
