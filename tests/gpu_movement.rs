@@ -112,3 +112,35 @@ fn gathers_and_scatters() {
         agree("ScatterElements", &axis, &[In::Run(x), In::Run(places.clone()), In::Run(updates)], 1, 0.0);
     }
 }
+
+#[test]
+fn tuples_name_slices() {
+    let tuples = Tensor::new([2, 2, 2], &[0i64, -1, 1, 2, -2, 0, 1, 1]).unwrap();
+    for (x, updates) in each(&[2, 3, 5]).into_iter().zip(each(&[2, 2, 5])) {
+        agree("GatherND", &[], &[In::Run(x.clone()), In::Run(tuples.clone())], 1, 0.0);
+        let batch = [("batch_dims", Attr::Int(1))];
+        agree("GatherND", &batch, &[In::Run(x.clone()), In::Run(tuples.clone())], 1, 0.0);
+        agree("ScatterND", &[], &[In::Run(x), In::Weight(tuples.clone()), In::Run(updates)], 1, 0.0);
+    }
+}
+
+#[test]
+fn marks_and_ranks() {
+    let indices = Tensor::new([2, 3], &[0i64, -1, 4, 9, -9, 2]).unwrap();
+    let depth = In::Weight(Tensor::scalar(5i64));
+    for values in each(&[2]) {
+        for axis in [-1, 1] {
+            let inputs = [In::Run(indices.clone()), depth.clone(), In::Run(values.clone())];
+            agree("OneHot", &[("axis", Attr::Int(axis))], &inputs, 1, 0.0);
+        }
+    }
+    let mut data = harness::random(2 * 9 * 4, 8);
+    (data[3], data[11], data[40], data[44]) = (-0.0, 0.0, f32::INFINITY, data[48]);
+    let x = Tensor::new([2, 9, 4], &data).unwrap();
+    for (axis, k) in [(1, 4i64), (-1, 4), (0, 1)] {
+        for largest in [0, 1] {
+            let attrs = [("axis", Attr::Int(axis)), ("largest", Attr::Int(largest))];
+            agree("TopK", &attrs, &[In::Run(x.clone()), In::Weight(Tensor::scalar(k))], 2, 0.0);
+        }
+    }
+}

@@ -217,12 +217,12 @@ fn recurrent(call: &mut Call) -> Result<()> {
             coupled: node.attrs.flag("input_forget"),
             linear_before_reset: node.attrs.flag("linear_before_reset"),
         };
-        for b in 0..s.batch {
+        for (b, &length) in lengths.iter().enumerate() {
             let state = if s.batch_first { b * s.directions + d } else { d * s.batch + b } * n;
             let initial =
                 |v: &Option<Vec<f32>>| v.as_ref().map_or_else(|| vec![0.0; n], |v| v[state..state + n].to_vec());
             let (mut h, mut c) = (initial(&h0), initial(&c0));
-            let length = usize::try_from(lengths[b]).ok().filter(|&l| l <= s.steps);
+            let length = usize::try_from(length).ok().filter(|&l| l <= s.steps);
             let length = length.ok_or_else(|| node.error(format!("sequence {b} is longer than {} steps", s.steps)))?;
             for t in 0..length {
                 let t = if reverse || d == 1 { length - 1 - t } else { t };

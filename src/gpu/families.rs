@@ -9,6 +9,7 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::binary::KERNELS,
     super::cast::KERNELS,
     super::gather::KERNELS,
+    super::gather_nd::KERNELS,
     super::lookup::KERNELS,
     super::movement::KERNELS,
     super::norm::KERNELS,
@@ -16,6 +17,7 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::quantize::KERNELS,
     super::reduce::KERNELS,
     super::resize::KERNELS,
+    super::select::KERNELS,
     super::unary::KERNELS,
 ];
 
