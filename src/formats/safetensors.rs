@@ -91,14 +91,20 @@ pub fn parse_header(file: &str, bytes: &[u8]) -> Result<Header> {
         tensors.push(Entry { name, ty, range });
     }
     let file_len = data_start.saturating_add(end);
-    if tensors.len() as u64 * ENTRY_COST > 3 * file_len + (1 << 19) {
-        return Err(Error::format(file, format!("has {} tensors, nearly all of them empty", tensors.len())));
-    }
+    check_count(file, tensors.len(), file_len)?;
     let mut names = BTreeSet::new();
     if let Some(twice) = tensors.iter().find(|t| !names.insert(&t.name)) {
         return Err(Error::format(file, format!("tensor `{}` occurs twice", twice.name)));
     }
     Ok(Header { tensors, metadata: raw.metadata, data_start, file_len })
+}
+
+/// Refuses a file of which the names and types alone would take more memory than it has bytes.
+fn check_count(file: &str, tensors: usize, file_len: u64) -> Result<()> {
+    if tensors as u64 * ENTRY_COST <= 3 * file_len + (1 << 19) {
+        return Ok(());
+    }
+    Err(Error::format(file, format!("has {tensors} tensors, nearly all of them empty")))
 }
 
 /// Reads the header from the start of a stream of `len` bytes; every tensor lies within them.
@@ -112,6 +118,8 @@ pub fn read_header(file: &str, len: u64, source: &mut impl Read) -> Result<Heade
     }
     bytes.resize(data_start as usize, 0);
     source.read_exact(&mut bytes[PREFIX..]).map_err(io)?;
+    let key = b"\"data_offsets\"";
+    check_count(file, bytes.windows(key.len()).filter(|w| w == key).count(), len)?;
     let header = parse_header(file, &bytes)?;
     match header.file_len == len {
         true => Ok(header),

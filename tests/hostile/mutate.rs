@@ -40,6 +40,27 @@ pub fn mutate(random: &mut Random, file: &[u8], other: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// One byte becomes another one near it, or a run of digits another number: structure mostly survives, so that what
+/// comes after parsing is tried too.
+pub fn nudge(random: &mut Random, file: &[u8]) -> Vec<u8> {
+    let mut bytes = file.to_vec();
+    let at = random.below(bytes.len());
+    // In text, the numbers; in binary formats any byte.
+    if random.below(2) == 0
+        && let Some(from) = (at..bytes.len()).find(|&i| bytes[i].is_ascii_digit())
+    {
+        bytes[from] = b'0' + random.below(10) as u8;
+    } else {
+        bytes[at] = match random.below(4) {
+            0 => bytes[at].wrapping_add(1),
+            1 => bytes[at].wrapping_sub(1),
+            2 => random.below(17) as u8,
+            _ => bytes[at] ^ 1 << random.below(8),
+        };
+    }
+    bytes
+}
+
 fn once(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     let at = random.below(bytes.len());
     let end = (at + 1 + random.below(40)).min(bytes.len());
