@@ -4,6 +4,7 @@
 //! output pixel `i` of the flattened frame is `Σ weight[t] · frame[offset[t] + i]`: one loop without borders or
 //! strides, whatever the kernel, and the few pixels between rows are computed in vain.
 
+use super::gather::gather;
 use crate::cpu::gemm::epilogue::{Epilogue, finish_row};
 use crate::cpu::simd::{Level, fma, multiversion};
 use crate::ops::conv::ConvAxis;
@@ -65,7 +66,7 @@ impl Frame {
     }
 
     /// Copies a channel into its places; the zeros around it must be there already.
-    pub fn fill(&self, channel: &[f32], frame: &mut [f32]) {
+    pub fn fill(&self, level: Level, channel: &[f32], frame: &mut [f32]) {
         let [d, h, w] = &self.axes;
         let inside = |i: usize, axis: &ConvAxis, size: usize| {
             usize::try_from(i as isize + axis.pad).ok().filter(|&p| p < size * axis.stride)
@@ -88,12 +89,7 @@ impl Frame {
                 let Some(room) = self.size[2].checked_sub(place / w.stride) else { continue };
                 let out = &mut frame[self.index([pd, ph, place])..][..room];
                 let Some(row) = row.get(first..) else { continue };
-                if w.stride == 1 {
-                    let n = out.len().min(row.len());
-                    out[..n].copy_from_slice(&row[..n]);
-                } else {
-                    out.iter_mut().zip(row.iter().step_by(w.stride)).for_each(|(o, &v)| *o = v);
-                }
+                gather(level, row, w.stride, out);
             }
         }
     }

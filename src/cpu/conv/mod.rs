@@ -4,6 +4,7 @@
 
 mod deform;
 mod depthwise;
+mod gather;
 mod patches;
 pub mod plain;
 mod transposed;
@@ -182,7 +183,7 @@ fn run_depthwise(
                 let plane = task * planes + i;
                 let (batch, channel) = (plane / shape.out_channels, plane % shape.out_channels);
                 let source = batch * shape.in_channels + channel / multiplier;
-                frame.fill(&x[source * in_pixels..][..in_pixels], image);
+                frame.fill(level, &x[source * in_pixels..][..in_pixels], image);
                 let weight = match weights {
                     Weights::Dense(weight) => &weight[channel * taps..][..taps],
                     Weights::Encoded(weight) => {

@@ -1,6 +1,7 @@
 //! An image as the product sees it: every output pixel is a lane, its depth the inputs under the kernel (im2col), read
 //! straight into panels. The whole matrix never exists.
 
+use super::gather::gather;
 use crate::cpu::gemm::{Pack, PanelSpan};
 use crate::cpu::simd::Level;
 use crate::ops::conv::ConvAxis;
@@ -43,7 +44,7 @@ struct Run {
 }
 
 impl Pack for Patches<'_> {
-    fn pack(&self, _level: Level, span: PanelSpan, panel: &mut [f32]) {
+    fn pack(&self, level: Level, span: PanelSpan, panel: &mut [f32]) {
         let PanelSpan { width, first, lanes, start, depth } = span;
         let [planes, rows, cols] = self.axes;
         let runs = self.runs(first, lanes);
@@ -59,7 +60,13 @@ impl Pack for Patches<'_> {
                     continue;
                 }
                 let line = (channel * planes.input + plane as usize) * rows.input + row as usize;
-                read_line(&self.image[line * cols.input..][..cols.input], cols.read(run.col, w), cols.stride, out);
+                read_line(
+                    level,
+                    &self.image[line * cols.input..][..cols.input],
+                    cols.read(run.col, w),
+                    cols.stride,
+                    out,
+                );
             }
             out[lanes..].fill(0.0);
         }
@@ -83,7 +90,7 @@ impl Patches<'_> {
 }
 
 /// `out[i] = line[start + i · stride]`, 0 outside the line.
-fn read_line(line: &[f32], start: isize, stride: usize, out: &mut [f32]) {
+fn read_line(level: Level, line: &[f32], start: isize, stride: usize, out: &mut [f32]) {
     // Outputs before `begin` and from `end` on read outside.
     let begin = if start < 0 { start.unsigned_abs().div_ceil(stride).min(out.len()) } else { 0 };
     let left = line.len() as isize - start;
@@ -92,9 +99,5 @@ fn read_line(line: &[f32], start: isize, stride: usize, out: &mut [f32]) {
     out[end..].fill(0.0);
     let out = &mut out[begin..end];
     let Some(line) = line.get((start + (begin * stride) as isize).max(0) as usize..) else { return };
-    if stride == 1 {
-        out.copy_from_slice(&line[..out.len()]);
-    } else {
-        out.iter_mut().zip(line.iter().step_by(stride)).for_each(|(o, &v)| *o = v);
-    }
+    gather(level, line, stride, out);
 }

@@ -71,6 +71,19 @@ fn store_body<const FMA: bool>(
     add: bool,
     last: Option<&Epilogue>,
 ) {
+    let simple = match last {
+        Some(epilogue) => simple(epilogue),
+        None => Some((f32::NEG_INFINITY, f32::INFINITY)),
+    };
+    if let (Some(range), true) = (simple, place.cols == stride) {
+        let plain = Epilogue::default();
+        let epilogue = last.unwrap_or(&plain);
+        return match stride {
+            32 => store_whole::<32>(sums, out, skip, place, add, epilogue, range),
+            16 => store_whole::<16>(sums, out, skip, place, add, epilogue, range),
+            _ => store_whole::<8>(sums, out, skip, place, add, epilogue, range),
+        };
+    }
     for (i, (out, sums)) in out.iter_mut().zip(sums.chunks_exact(stride)).enumerate() {
         let (out, sums) = (&mut out[skip..][..place.cols], &sums[..place.cols]);
         if add {
@@ -83,6 +96,69 @@ fn store_body<const FMA: bool>(
         if let Some(epilogue) = last {
             finish_row::<FMA>(out, place.row + i, place.col, place.width, epilogue);
         }
+    }
+}
+
+/// The range to which an epilogue without arithmetic limits its values; `None` for the others.
+#[inline(always)]
+fn simple(epilogue: &Epilogue) -> Option<(f32, f32)> {
+    match epilogue.activation {
+        _ if epilogue.scale != 1.0 => None,
+        Activation::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
+        Activation::Relu => Some((0.0, f32::INFINITY)),
+        Activation::Clip { min, max } => Some((min, max)),
+        _ => None,
+    }
+}
+
+/// A tile as wide as its panel: every row is a whole number of vectors and stays in registers.
+#[inline(always)]
+fn store_whole<const WIDTH: usize>(
+    sums: &[f32],
+    out: &mut [&mut [f32]],
+    skip: usize,
+    place: Place,
+    add: bool,
+    epilogue: &Epilogue,
+    (min, max): (f32, f32),
+) {
+    let mut bias = [0f32; WIDTH];
+    if let Bias::PerColumn(values) = epilogue.bias {
+        bias.copy_from_slice(&values[place.col..][..WIDTH]);
+    }
+    for (i, (out, sums)) in out.iter_mut().zip(sums.as_chunks::<WIDTH>().0).enumerate() {
+        let Some(out) = out[skip..].first_chunk_mut::<WIDTH>() else { return };
+        let mut values = *sums;
+        if add {
+            for j in 0..WIDTH {
+                values[j] += out[j];
+            }
+        }
+        if let Bias::PerRow(rows) = epilogue.bias {
+            bias = [rows[place.row + i]; WIDTH];
+        }
+        for j in 0..WIDTH {
+            values[j] += bias[j];
+        }
+        let residual = match epilogue.residual {
+            Some(all) => all[(place.row + i) * place.width + place.col..].first_chunk::<WIDTH>(),
+            None => None,
+        };
+        if let (Some(residual), Residual::Before) = (residual, epilogue.order) {
+            for j in 0..WIDTH {
+                values[j] += residual[j];
+            }
+        }
+        for value in &mut values {
+            let low = if *value < min { min } else { *value };
+            *value = if low > max { max } else { low };
+        }
+        if let (Some(residual), Residual::After) = (residual, epilogue.order) {
+            for j in 0..WIDTH {
+                values[j] += residual[j];
+            }
+        }
+        *out = values;
     }
 }
 
