@@ -65,8 +65,11 @@ fn grid_sample(call: &mut Call) -> Result<()> {
     let plane: usize = image.iter().product();
     let places: usize = call.output_shape(0)[2..].iter().product();
     let mut out = vec![0f32; shape[0] * channels * places];
+    if out.is_empty() {
+        return Ok(());
+    }
 
-    for (n, grid) in grid.chunks_exact(places * axes).enumerate().take(if places > 0 { shape[0] } else { 0 }) {
+    for (n, grid) in grid.chunks_exact(places * axes).enumerate() {
         for (place, at) in grid.chunks_exact(axes).enumerate() {
             // Pixels and weights of this place: a product over the axes. The grid names them innermost first.
             let mut taps: Vec<(usize, f32)> = vec![(0, 1.0)];

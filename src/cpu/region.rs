@@ -14,8 +14,8 @@ pub const KERNELS: &[Kernel] = &[
     Kernel::new("Col2Im", col2im),
 ];
 
-/// Most samples along one side of a bin, so that an absurd region cannot hang the kernel.
-const SAMPLES: f32 = 1024.0;
+/// Most samples of one region, so that an absurd one cannot hang the kernel.
+const SAMPLES: f32 = 1e7;
 
 /// Bilinear corners of a point: `(pixel, weight)`; none outside the image.
 fn corners(y: f32, x: f32, h: usize, w: usize) -> Option<[(usize, f32); 4]> {
@@ -56,7 +56,11 @@ fn roi_align(call: &mut Call) -> Result<()> {
         let [x1, y1, x2, y2] = [roi[0], roi[1], roi[2], roi[3]].map(|v| v * scale - offset);
         let least = if half { f32::MIN } else { 1.0 };
         let bin = [(y2 - y1).max(least) / rows as f32, (x2 - x1).max(least) / cols as f32];
-        let samples = bin.map(|b| if ratio > 0.0 { ratio } else { b.ceil() }.clamp(0.0, SAMPLES));
+        let samples = bin.map(|b| if ratio > 0.0 { ratio } else { b.ceil().max(0.0) });
+        let all = samples[0] * samples[1] * (rows * cols) as f32;
+        if all.is_nan() || all > SAMPLES {
+            return Err(node.error(format!("region {roi:?} takes too many samples")));
+        }
         // Corners of every sample of every bin, shared by the channels.
         let mut bins = Vec::with_capacity(rows * cols);
         for b in 0..rows * cols {

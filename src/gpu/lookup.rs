@@ -40,6 +40,9 @@ pub fn lookup(e: &mut Emit, tables: &[Vec<Option<usize>>], fill: [u32; 2]) -> Re
 
 fn pad(e: &mut Emit) -> Result<()> {
     let (from, out) = (e.input_type(0)?, e.output_type(0)?);
+    if out.is_empty() {
+        return Ok(());
+    }
     let pads = pads(e.node, from.shape.len(), &ints(e))?;
     let mode = e.node.attrs.string_or("mode", "constant");
     let axes = pads.iter().enumerate().map(|(a, p)| Axis::new(from.shape[a], out.shape[a], p.0, mode));

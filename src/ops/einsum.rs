@@ -95,6 +95,7 @@ impl Plan {
             }
             all.push(steps);
         }
+        params::product(node, &sizes)?;
         Ok(Plan { sizes, rank, strides: all })
     }
 }

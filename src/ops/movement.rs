@@ -208,8 +208,8 @@ fn image(infer: &Infer) -> Result<[usize; 4]> {
 /// Attribute `blocksize`.
 pub fn block(node: &Node) -> Result<usize> {
     match node.attrs.int_or("blocksize", 0) {
-        b @ 1..=65_536 => Ok(b as usize),
-        b => Err(node.error(format!("blocksize {b} is not positive"))),
+        b @ 1..=32_768 => Ok(b as usize),
+        b => Err(node.error(format!("blocksize {b} is not a small positive number"))),
     }
 }
 

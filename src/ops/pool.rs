@@ -67,7 +67,7 @@ pub fn windows(node: &Node, shape: &[usize]) -> Result<Vec<Window>> {
     let list = |name: &str| sizes(node, name, node.attrs.ints(name).unwrap_or(&vec![1; n]), n);
     let (strides, dilations) = (list("strides")?, list("dilations")?);
     let pads = node.attrs.ints("pads").map_or_else(|| vec![0; 2 * n], <[i64]>::to_vec);
-    if pads.len() != 2 * n || pads.iter().any(|p| !(0..1 << 31).contains(p)) {
+    if pads.len() != 2 * n || pads.iter().any(|p| !(0..1 << 28).contains(p)) {
         return Err(node.error(format!("pads {pads:?} do not fit {n} axes")));
     }
     let ceil = node.attrs.flag("ceil_mode");

@@ -170,7 +170,8 @@ impl Plan {
         // An antialiased kernel widens as the image shrinks.
         let narrow = if self.antialias { a.scale.min(1.0) } else { 1.0 };
         let reach = if self.mode == Mode::Cubic { 2.0 } else { 1.0 };
-        let base = at.floor();
+        // An absurd region must not overflow.
+        let base = at.floor().clamp(-1e12, 1e12);
         let first = (-reach / narrow).floor() as i64 + 1;
         let mut weights = Vec::new();
         let mut positions: Vec<usize> = Vec::new();
