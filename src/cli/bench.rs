@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
-    matmul: bench_matmul::Options,
+    matmul: bench_matmul::Matmul,
 }
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 #[group(skip)]
-pub struct Options {
+pub struct Matmul {
     /// Rows of the activations (with `matmul`)
     #[arg(long, value_name = "M")]
     m: Option<usize>,
@@ -33,7 +33,7 @@ pub struct Options {
 /// Weights of a size that fits every machine; f32 of them are 4 GiB.
 const MOST: usize = 1 << 30;
 
-impl Options {
+impl Matmul {
     /// These belong to `matmul` alone.
     pub fn refuse(&self) -> Result<()> {
         if self.m.or(self.k).or(self.n).is_some() || self.weights.is_some() {
@@ -54,7 +54,7 @@ impl Options {
     }
 }
 
-pub fn run(global: &Global, options: &Options, repeat: usize) -> Result<()> {
+pub fn run(global: &Global, options: &Matmul, repeat: usize) -> Result<()> {
     let (m, k, n) = options.sizes()?;
     let text = options.weights.as_deref().ok_or_else(|| Error::Usage("`bench matmul` needs --weights".into()))?;
     let spec: Spec = text.parse()?;

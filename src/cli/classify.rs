@@ -16,7 +16,7 @@ use crate::vision::Photo;
 #[derive(Args)]
 pub struct Options {
     /// JPEG, PNG, WebP, BMP or GIF files
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// A classifier; without it, the one that ships with fewbit
     #[arg(long)]
