@@ -5,7 +5,7 @@
 // Cost     reads x once, writes y once: bound by memory.
 
 import package::shared::grid::flat_index;
-import package::shared::math::{erf_exact, is_nan, log_1p, tanh_exact};
+import package::shared::math::{erf_exact, is_nan, log_1p, sine, tanh_exact};
 
 /// The operator; numbered in `src/gpu/unary.rs`.
 override OP: u32 = 0u;
@@ -40,8 +40,8 @@ fn apply_float(v: f32) -> f32 {
         case 8u: { return exp(v); }
         case 9u: { return log(v); }
         case 10u: { return 1.0 / v; }
-        case 11u: { return sin(v); }
-        case 12u: { return cos(v); }
+        case 11u: { return sine(v, 0); }
+        case 12u: { return sine(v, 1); }
         case 13u: { return erf_exact(v); }
         case 14u: { return sigmoid(v); }
         case 15u: { return tanh_exact(v); }
