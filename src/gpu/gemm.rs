@@ -1,0 +1,129 @@
+//! Products of matrices. Shader: `shaders/gemm.wgsl`.
+
+use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
+use super::epilogue::Epilogue;
+use super::shader::gemm::{Params, SHADER};
+use crate::Result;
+use crate::ops::product::{BatchedProduct, gemm_sizes};
+use crate::tensor::{DType, broadcast_strides};
+
+pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel::new("Gemm", gemm)];
+
+/// Invocations side by side: a multiple of the widest SIMD of software adapters (4 in SwiftShader, 8 in lavapipe);
+/// 8 lanes × 4 bytes are a whole sector of a GPU's memory.
+pub const LANES: usize = 8;
+const TILE_ROWS: usize = 8;
+const TILE_COLS: usize = 4 * LANES;
+
+/// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
+pub struct Product {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Offsets of `a` and `b`, in elements, per product.
+    pub offsets: Vec<[u32; 2]>,
+    /// Elements between rows and columns.
+    pub a: [usize; 2],
+    pub b: [usize; 2],
+    pub bias: [usize; 2],
+    pub alpha: f32,
+    pub beta: f32,
+}
+
+pub struct Operands {
+    pub a: Operand,
+    pub b: Operand,
+    pub bias: Operand,
+    pub residual: Operand,
+    pub c: Operand,
+}
+
+pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
+    let tiles_n = p.n.div_ceil(TILE_COLS);
+    let tiles = tiles_n * p.m.div_ceil(TILE_ROWS);
+    let all_tiles = tiles * p.offsets.len();
+    let params = Params {
+        m: u32_of(p.m)?,
+        n: u32_of(p.n)?,
+        k: u32_of(p.k)?,
+        tiles_n: u32_of(tiles_n)?,
+        tiles: u32_of(tiles)?,
+        all_tiles: u32_of(all_tiles)?,
+        a_row: u32_of(p.a[0])?,
+        a_col: u32_of(p.a[1])?,
+        b_row: u32_of(p.b[0])?,
+        b_col: u32_of(p.b[1])?,
+        bias_row: u32_of(p.bias[0])?,
+        bias_col: u32_of(p.bias[1])?,
+        alpha: p.alpha,
+        beta: p.beta,
+        act_a: epilogue.activation.a,
+        act_b: epilogue.activation.b,
+    };
+    let offsets = e.constant(bytemuck::cast_slice(&p.offsets))?;
+    let operands = [o.a, o.b, o.bias, o.residual, offsets, o.c];
+    let mut overrides = vec![("LANES", LANES as f64)];
+    overrides.extend(epilogue.overrides());
+    e.dispatch(&SHADER, &overrides, &operands, &params, grid((all_tiles * LANES).div_ceil(64))?)
+}
+
+fn require_f32(e: &Emit) -> Result<()> {
+    if (0..e.node.inputs.len()).any(|i| e.has(i) && e.input_type(i).is_ok_and(|t| t.dtype != DType::F32)) {
+        return Err(e.unsupported("only f32"));
+    }
+    Ok(())
+}
+
+fn matmul(e: &mut Emit) -> Result<()> {
+    require_f32(e)?;
+    let p = BatchedProduct::new(e.node, &e.input_type(0)?.shape, &e.input_type(1)?.shape)?;
+    let (mut m, batches) = (p.m, p.batches());
+    let pairs: Vec<(usize, usize)> = (0..batches).map(|i| p.operands(i)).collect();
+    // One matrix b for all: the rows of all a's are one tall matrix.
+    let tall = pairs.iter().enumerate().all(|(i, &(a, b))| a == i && b == 0);
+    let mut offsets = Vec::with_capacity(batches);
+    if tall && batches > 0 {
+        m *= batches;
+        offsets.push([0, 0]);
+    } else {
+        for (a, b) in pairs {
+            offsets.push([u32_of(a * p.m * p.k)?, u32_of(b * p.k * p.n)?]);
+        }
+    }
+    let product = Product {
+        m,
+        n: p.n,
+        k: p.k,
+        offsets,
+        a: [p.k, 1],
+        b: [p.n, 1],
+        bias: [0, 0],
+        alpha: 1.0,
+        beta: 0.0,
+    };
+    let (bias, residual) = (e.absent(), e.absent());
+    let operands = Operands { a: e.input(0)?, b: e.input(1)?, bias, residual, c: e.output(0)? };
+    dispatch(e, &product, operands, &Epilogue::plain(false))
+}
+
+fn gemm(e: &mut Emit) -> Result<()> {
+    require_f32(e)?;
+    let (m, k, n) = gemm_sizes(e.node, &e.input_type(0)?.shape, &e.input_type(1)?.shape)?;
+    let attrs = &e.node.attrs;
+    let has_bias = e.has(2);
+    let bias = if has_bias { broadcast_strides(&e.input_type(2)?.shape, &[m, n]) } else { vec![0, 0] };
+    let product = Product {
+        m,
+        n,
+        k,
+        offsets: vec![[0, 0]],
+        a: if attrs.flag("transA") { [1, m] } else { [k, 1] },
+        b: if attrs.flag("transB") { [1, k] } else { [n, 1] },
+        bias: [bias[0], bias[1]],
+        alpha: attrs.float_or("alpha", 1.0),
+        beta: attrs.float_or("beta", 1.0),
+    };
+    let residual = e.absent();
+    let operands = Operands { a: e.input(0)?, b: e.input(1)?, bias: e.opt_input(2)?, residual, c: e.output(0)? };
+    dispatch(e, &product, operands, &Epilogue::plain(has_bias))
+}

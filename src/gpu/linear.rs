@@ -1,0 +1,95 @@
+//! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`, with
+//! few-bit weights decoded ahead.
+
+use super::decode::{self, Coded, Stage};
+use super::emit::{Emit, GpuKernel, Operand, u32_of};
+use super::epilogue::Epilogue;
+use super::gemm::{self, Operands, Product};
+use super::shader::matvec::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
+use crate::Result;
+use crate::graph::Weight;
+use crate::ops::product::linear_sizes;
+use crate::tensor::{DType, Tensor};
+
+pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "fewbit.Linear", emit: linear, encoded_inputs: &[1] }];
+
+/// Up to this many rows the bytes of the weight bound the product.
+const MATVEC_ROWS: usize = 8;
+
+fn linear(e: &mut Emit) -> Result<()> {
+    let x = e.input_type(0)?;
+    if x.dtype != DType::F32 {
+        return Err(e.unsupported("only f32"));
+    }
+    let (k, n) = linear_sizes(e.node, &x.shape, &e.input_type(1)?.shape)?;
+    let m: usize = x.shape[..x.shape.len() - 1].iter().product();
+    let epilogue = Epilogue::of(e, 2, 3)?;
+    let transposed = e.node.attrs.flag("transposed");
+    if m <= MATVEC_ROWS && (transposed || e.value(1).is_some()) {
+        return matvec(e, [m, k, n], transposed, &epilogue);
+    }
+    let mut b = [n, 1];
+    let weight = match (e.weight(1), transposed) {
+        (Some(Weight::Encoded(encoded)), _) => decode::to_scratch(e, encoded, true)?,
+        (Some(Weight::Dense(_)), true) => transposed_weight(e, [n, k])?,
+        (None, true) => {
+            b = [1, k];
+            e.input(1)?
+        }
+        (_, false) => e.input(1)?,
+    };
+    let product = Product { m, n, k, offsets: vec![[0, 0]], a: [k, 1], b, bias: [0, 1], alpha: 1.0, beta: 1.0 };
+    let operands =
+        Operands { a: e.input(0)?, b: weight, bias: e.opt_input(2)?, residual: e.opt_input(3)?, c: e.output(0)? };
+    gemm::dispatch(e, &product, operands, &epilogue)
+}
+
+fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epilogue) -> Result<()> {
+    let coded = match e.encoded(1) {
+        Some(encoded) => Some(Coded::new(e, encoded)?),
+        None => None,
+    };
+    // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
+    let split = if e.is_software() { 1 } else { 32 };
+    let (shader, layout, mut overrides, weight) = match coded {
+        Some(c) => {
+            let shader = match c.stage {
+                Stage::Palette => &PALETTE,
+                Stage::Affine => &AFFINE,
+                Stage::HalfFloat => &HALF_FLOAT,
+            };
+            (shader, c.layout, c.overrides, c.operands)
+        }
+        None => {
+            let weight = if transposed { e.input(1)? } else { transposed_weight(e, [k, n])? };
+            (&DENSE, [u32_of(k)?, 0, 0, 0], Vec::new(), vec![weight])
+        }
+    };
+    overrides.push(("SPLIT", f64::from(split)));
+    overrides.extend(epilogue.overrides());
+    let params = Params {
+        weight: layout,
+        m: u32_of(m)?,
+        n: u32_of(n)?,
+        k: u32_of(k)?,
+        a: epilogue.activation.a,
+        b: epilogue.activation.b,
+    };
+    let mut operands: Vec<Operand> = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
+    operands.extend(weight);
+    let groups = [u32_of(n)?.div_ceil(64 / split), u32_of(m.div_ceil(4))?, 1];
+    e.dispatch(shader, &overrides, &operands, &params, groups)
+}
+
+/// Dense weight 1 of shape `[rows, cols]` as `[cols, rows]`, made once per session.
+fn transposed_weight(e: &mut Emit, [rows, cols]: [usize; 2]) -> Result<Operand> {
+    let tensor = e.value(1).ok_or_else(|| e.unsupported("the weight is not constant"))?;
+    e.packed(&tensor, "transposed", |tensor: &Tensor| {
+        let source: &[u32] = bytemuck::try_cast_slice(tensor.bytes()).unwrap_or(&[]);
+        let mut out = Vec::with_capacity(source.len());
+        for col in 0..cols {
+            out.extend((0..rows).filter_map(|row| source.get(row * cols + col)));
+        }
+        Ok(out)
+    })
+}
