@@ -1,5 +1,5 @@
 // Decode stage of palettes: codes into a table of 2^BITS values, a table for every `rows_per_table` rows.
-// layout = (words a row, rows per table, -, 1 if rows have a scale).
+// form = (words a row, rows per table, -, 1 if rows have a scale).
 
 import package::shared::bits::BITS;
 import package::shared::bits::codes4;
@@ -9,11 +9,11 @@ import package::shared::bits::codes4;
 @group(0) @binding(12) var<storage, read> scale: array<f32>;
 
 /// Weights `col … col + 3` of `row`; `col` is a multiple of 4.
-fn decode4(layout: vec4u, row: u32, col: u32) -> vec4f {
+fn decode4(form: vec4u, row: u32, col: u32) -> vec4f {
     let bit = col * BITS;
-    let word = row * layout.x + bit / 32u;
+    let word = row * form.x + bit / 32u;
     let c = codes4(codes[word], codes[word + 1u], bit % 32u);
-    let start = (row / layout.y) << BITS;
+    let start = (row / form.y) << BITS;
     let values = vec4f(table[start + c.x], table[start + c.y], table[start + c.z], table[start + c.w]);
-    return values * select(1.0, scale[row], layout.w == 1u);
+    return values * select(1.0, scale[row], form.w == 1u);
 }

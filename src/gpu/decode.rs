@@ -30,12 +30,7 @@ impl Coded {
         Ok(match encoded {
             Encoded::Palette(p) => Coded {
                 stage: Stage::Palette,
-                layout: [
-                    words(p.codes().shape()[1])?,
-                    u32_of(p.rows_per_table())?,
-                    0,
-                    u32::from(p.scale().is_some()),
-                ],
+                layout: [words(p.codes().shape()[1])?, u32_of(p.rows_per_table())?, 0, u32::from(p.scale().is_some())],
                 operands: vec![e.part(encoded, "codes")?, e.part(encoded, "table")?, e.part(encoded, "scale")?],
                 overrides: vec![("BITS", p.bits().into())],
             },
@@ -76,6 +71,12 @@ pub fn to_scratch(e: &mut Emit, encoded: &Encoded, transposed: bool) -> Result<O
         Stage::Affine => &AFFINE,
         Stage::HalfFloat => &HALF_FLOAT,
     };
-    e.dispatch(shader, &overrides, &operands, &params, grid((encoded.rows() * encoded.cols().div_ceil(4)).div_ceil(64))?)?;
+    e.dispatch(
+        shader,
+        &overrides,
+        &operands,
+        &params,
+        grid((encoded.rows() * encoded.cols().div_ceil(4)).div_ceil(64))?,
+    )?;
     Ok(out)
 }

@@ -1,6 +1,6 @@
 //! An open GPU: device, queue, pipeline cache. Errors of the driver surface on the next call instead of panicking.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterReport};
@@ -15,6 +15,8 @@ pub struct GpuDevice {
     features: wgpu::Features,
     faults: Arc<Mutex<Faults>>,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// Operators that failed the self-check.
+    disabled: Mutex<BTreeSet<String>>,
     /// Bound where a kernel's optional operand is left out.
     pub(super) absent: wgpu::Buffer,
 }
@@ -77,8 +79,8 @@ impl GpuDevice {
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
-        let pipelines = Mutex::default();
-        Ok(GpuDevice { device, queue, report, limits, features, faults, pipelines, absent })
+        let (pipelines, disabled) = (Mutex::default(), Mutex::default());
+        Ok(GpuDevice { device, queue, report, limits, features, faults, pipelines, disabled, absent })
     }
 
     pub fn name(&self) -> String {
@@ -121,6 +123,15 @@ impl GpuDevice {
 
     pub fn is_lost(&self) -> bool {
         lock(&self.faults).lost.is_some()
+    }
+
+    /// Sends an operator's nodes to the CPU from now on.
+    pub fn disable(&self, operator: &str) {
+        lock(&self.disabled).insert(operator.to_string());
+    }
+
+    pub fn is_disabled(&self, operator: &str) -> bool {
+        lock(&self.disabled).contains(operator)
     }
 
     /// Blocks until submitted work is done. A browser does that by itself between tasks.

@@ -184,7 +184,7 @@ impl<'a> Emit<'a> {
     pub fn packed(
         &mut self,
         tensor: &Tensor,
-        layout: &'static str,
+        layout: &str,
         make: impl FnOnce(&Tensor) -> Result<Vec<u32>>,
     ) -> Result<Operand> {
         let bytes = || Ok(bytemuck::cast_slice(&make(tensor)?).to_vec());

@@ -5,12 +5,17 @@ use super::emit::GpuKernel;
 /// Every family registers its kernels here: one line each.
 #[rustfmt::skip]
 const FAMILIES: &[&[GpuKernel]] = &[
+    super::attention::KERNELS,
     super::axis::KERNELS,
     super::binary::KERNELS,
     super::cast::KERNELS,
+    super::conv::KERNELS,
     super::gather::KERNELS,
     super::gather_nd::KERNELS,
+    super::gemm::KERNELS,
+    super::linear::KERNELS,
     super::lookup::KERNELS,
+    super::matmul_integer::KERNELS,
     super::movement::KERNELS,
     super::norm::KERNELS,
     super::pool::KERNELS,

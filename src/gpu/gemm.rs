@@ -90,17 +90,7 @@ fn matmul(e: &mut Emit) -> Result<()> {
             offsets.push([u32_of(a * p.m * p.k)?, u32_of(b * p.k * p.n)?]);
         }
     }
-    let product = Product {
-        m,
-        n: p.n,
-        k: p.k,
-        offsets,
-        a: [p.k, 1],
-        b: [p.n, 1],
-        bias: [0, 0],
-        alpha: 1.0,
-        beta: 0.0,
-    };
+    let product = Product { m, n: p.n, k: p.k, offsets, a: [p.k, 1], b: [p.n, 1], bias: [0, 0], alpha: 1.0, beta: 0.0 };
     let (bias, residual) = (e.absent(), e.absent());
     let operands = Operands { a: e.input(0)?, b: e.input(1)?, bias, residual, c: e.output(0)? };
     dispatch(e, &product, operands, &Epilogue::plain(false))

@@ -84,7 +84,8 @@ fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epil
 /// Dense weight 1 of shape `[rows, cols]` as `[cols, rows]`, made once per session.
 fn transposed_weight(e: &mut Emit, [rows, cols]: [usize; 2]) -> Result<Operand> {
     let tensor = e.value(1).ok_or_else(|| e.unsupported("the weight is not constant"))?;
-    e.packed(&tensor, "transposed", |tensor: &Tensor| {
+    let layout = format!("transposed {rows}×{cols}");
+    e.packed(&tensor, &layout, |tensor: &Tensor| {
         let source: &[u32] = bytemuck::try_cast_slice(tensor.bytes()).unwrap_or(&[]);
         let mut out = Vec::with_capacity(source.len());
         for col in 0..cols {

@@ -238,6 +238,9 @@ fn record(
     let node = &schedule.graph.nodes[index];
     let kernel =
         families::find(&node.op).ok_or_else(|| Error::Unsupported(format!("{} has no GPU kernel", node.op)))?;
+    if device.is_disabled(&node.op) {
+        return Err(Error::Unsupported(format!("{} differs from the CPU on this adapter", node.op)));
+    }
     for id in node.inputs.iter().chain(&node.outputs).flatten() {
         if let Some(ty) = schedule.ty(*id)
             && !is_computable(ty.dtype)

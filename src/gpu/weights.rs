@@ -15,7 +15,7 @@ pub struct WeightCache {
 }
 
 /// Address and length of the host bytes; layout.
-type Key = (usize, usize, &'static str);
+type Key = (usize, usize, String);
 
 struct Entry {
     buffer: wgpu::Buffer,
@@ -39,10 +39,10 @@ impl WeightCache {
         &self,
         device: &GpuDevice,
         tensor: &Tensor,
-        layout: &'static str,
+        layout: &str,
         make: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<wgpu::Buffer> {
-        let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout);
+        let key = (tensor.bytes().as_ptr() as usize, tensor.bytes().len(), layout.to_string());
         if let Some(entry) = lock(&self.entries).get(&key) {
             return Ok(entry.buffer.clone());
         }
