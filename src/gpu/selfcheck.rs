@@ -97,7 +97,7 @@ async fn check(device: &Arc<GpuDevice>, operator: &str, attrs: &[(&str, i64)], s
     }
     let got = program.run(&given).await?;
     let on_cpu = Arc::new(plan::schedule(typed, TensorType::bytes));
-    let want = cpu::Program::build(on_cpu, &threads)?.run(&given)?;
+    let want = cpu::Program::build(on_cpu, &threads)?.run(&given).await?;
     let (Some(got), Some(want)) = (got.first(), want.first()) else {
         return Err(Error::Device("the self-check gave no output".into()));
     };
