@@ -25,16 +25,33 @@ pub fn gather(ty: TensorType, source: &[u8], offset: usize, strides: &[usize]) -
     let mut at = offset;
     for element in tensor.bytes_mut().chunks_exact_mut(size) {
         element.copy_from_slice(&source[at * size..][..size]);
-        // The next index, like an odometer.
+        // The next index, like an odometer. Wrapping: along an axis of one element any stride is allowed.
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
-            at += strides[axis];
+            at = at.wrapping_add(strides[axis]);
             if index[axis] < shape[axis] {
                 break;
             }
-            at -= strides[axis] * shape[axis];
+            at = at.wrapping_sub(strides[axis].wrapping_mul(shape[axis]));
             index[axis] = 0;
         }
     }
     Ok(tensor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::DType;
+
+    #[test]
+    fn gathers_columns_and_refuses_what_lies_outside() {
+        let ty = TensorType::new(DType::U8, [2, 3]);
+        let gathered = gather(ty.clone(), &[9, 1, 4, 2, 5, 3, 6], 1, &[1, 2]).unwrap();
+        assert_eq!(gathered.bytes(), [1, 2, 3, 4, 5, 6]);
+        assert!(gather(ty.clone(), &[0; 7], 2, &[1, 2]).is_err());
+        assert!(gather(ty.clone(), &[0; 7], 0, &[usize::MAX, 1]).is_err());
+        assert!(gather(ty, &[0; 5], 0, &[0, 0]).is_err());
+        assert_eq!(gather(TensorType::new(DType::U8, [1]), &[1, 2], 1, &[usize::MAX]).unwrap().bytes(), [2]);
+    }
 }

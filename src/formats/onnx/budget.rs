@@ -59,20 +59,20 @@ fn field(kind: Kind, number: u64) -> Field {
 }
 
 /// Bytes that decoding a `ModelProto` will take beside the raw data of its tensors, about.
-pub fn model_cost(bytes: &[u8]) -> usize {
+pub fn model_cost(bytes: &[u8]) -> u64 {
     cost(Kind::Model, bytes)
 }
 
 /// Stops at the first malformed field: the real decoder reports it. Depth is bounded by the kinds.
-fn cost(kind: Kind, mut bytes: &[u8]) -> usize {
-    let mut total = 0usize;
+fn cost(kind: Kind, mut bytes: &[u8]) -> u64 {
+    let mut total = 0;
     while let Some(tag) = varint(&mut bytes) {
         let number = tag >> 3;
         let skip = match tag & 7 {
             0 => {
                 varint(&mut bytes);
                 // Numbers that are not packed.
-                total += GROWTH * 8;
+                total += (GROWTH * 8) as u64;
                 0
             }
             1 => 8,
@@ -80,10 +80,10 @@ fn cost(kind: Kind, mut bytes: &[u8]) -> usize {
             2 => match varint(&mut bytes).and_then(|len| usize::try_from(len).ok()) {
                 Some(len) if len <= bytes.len() => {
                     total += match field(kind, number) {
-                        Field::Message(Kind::Leaf, size) => GROWTH * size + len,
-                        Field::Message(inner, size) => GROWTH * size + cost(inner, &bytes[..len]),
-                        Field::Text => GROWTH * size_of::<String>() + len,
-                        Field::Numbers(size) => GROWTH * size * len,
+                        Field::Message(Kind::Leaf, size) => (GROWTH * size + len) as u64,
+                        Field::Message(inner, size) => (GROWTH * size) as u64 + cost(inner, &bytes[..len]),
+                        Field::Text => (GROWTH * size_of::<String>() + len) as u64,
+                        Field::Numbers(size) => (GROWTH * size) as u64 * len as u64,
                         Field::Other => 0,
                     };
                     len

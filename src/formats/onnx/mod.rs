@@ -26,7 +26,7 @@ pub fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
     // A graph whose weights lie in other files is small beside them, and all messages.
     let free = if folder.is_some() { 64 << 20 } else { 512 << 10 };
     let cost = budget::model_cost(&bytes);
-    if cost > 2 * bytes.len() + free {
+    if cost > 2 * bytes.len() as u64 + free {
         return Err(Error::format(file, format!("its {} bytes would unfold to {cost} bytes of messages", bytes.len())));
     }
     let len = bytes.len();

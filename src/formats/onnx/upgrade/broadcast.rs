@@ -39,8 +39,8 @@ fn trailing(up: &mut Upgrade, mut node: Node, axis: i64) -> Result<Node> {
         return Err(too_old(&node, "broadcasting between shapes of unknown rank"));
     };
     let (rank, own) = (rank as i64, own as i64);
-    let axis = if axis < 0 { axis + rank } else { axis };
-    if axis + own >= rank {
+    let axis = if axis < 0 { axis.saturating_add(rank) } else { axis };
+    if axis < 0 || axis.saturating_add(own) >= rank {
         return Ok(node);
     }
     let axes: Vec<i64> = (own..rank - axis).collect();
