@@ -13,7 +13,8 @@ export const FLOAT_ONNX = join(CACHE, 'models', 'efficientnet_lite0.onnx');
 export const PHOTOS = join(CACHE, 'photos');
 
 const BROWSER = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const QUIET = ['--no-sandbox', '--disable-background-networking', '--disable-component-update'];
+// A third crash of the GPU process would turn WebGPU off; tests crash it on purpose.
+const QUIET = ['--disable-gpu-process-crash-limit', '--no-sandbox', '--disable-background-networking', '--disable-component-update'];
 /** SwiftShader is a software adapter: `auto` must pass it by, and `webgpu` must compute rightly on it. */
 const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const NO_GPU = ['--disable-gpu', '--disable-features=WebGPU'];

@@ -197,9 +197,36 @@ describe('npm package', () => {
     assert.ok(asked.some((a) => a.method === 'GET'));
   });
 
+  test('a lost GPU is opened again', async () => {
+    const { value } = await page.evaluate(() =>
+      attempt(async ({ load }) => {
+        globalThis.onGpu = await load('/relu.onnx', { device: 'webgpu', cache: 'none' });
+        const { y } = await onGpu.run({ x: { data: new Float32Array([-1, 2]), dims: [2] } });
+        return [onGpu.info.device, onGpu.info.placement, ...y.data];
+      }),
+    );
+    assert.deepEqual(value, ['webgpu', { gpu: 1 }, 0, 2]);
+    const session = await browser.newBrowserCDPSession();
+    await session.send('Browser.crashGpuProcess').catch(() => {});
+    const after = await page.evaluate(async () => {
+      const call = () =>
+        attempt(async () => {
+          const { y } = await onGpu.run({ x: { data: new Float32Array([-3, 4]), dims: [2] } });
+          return [...y.data];
+        });
+      // The call in flight may reject, with this code and no other; the next one works.
+      const first = await call();
+      const second = first.value ? first : await call();
+      await onGpu.dispose();
+      return { first, second };
+    });
+    if (!after.first.value) assert.equal(after.first.code, 'device-lost');
+    assert.deepEqual(after.second.value, [0, 4]);
+  });
+
   test('no error reached the console', () => {
     // Responses that these tests provoke are logged by the browser itself.
-    const own = page.problems.filter((text) => !/Failed to load resource|net::ERR/.test(text));
+    const own = page.problems.filter((text) => !/Failed to load resource|net::ERR|device was lost|GPU/i.test(text));
     assert.deepEqual(own, []);
   });
 });
