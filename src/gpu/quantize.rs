@@ -1,8 +1,6 @@
-//! Between floats and integers. Shaders: `shaders/quantize.wgsl`, `shaders/dynamic_quantize.wgsl`.
+//! Between floats and integers. Shader: `shaders/quantize.wgsl`.
 
 use super::emit::{Emit, GpuKernel, grid, u32_of};
-use super::reduce::{self, fold_all};
-use super::shader::dynamic_quantize;
 use super::shader::quantize::{Params, SHADER};
 use crate::Result;
 use crate::tensor::{DType, normalize_axis};
@@ -65,21 +63,4 @@ fn emit(e: &mut Emit) -> Result<()> {
     let operands = [e.input(0)?, e.input(1)?, e.opt_input(2)?, e.output(0)?];
     let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &overrides, &operands, &params, groups)
-}
-
-/// Two reductions find the range; the third dispatch quantises and writes scale and zero point.
-fn dynamic(e: &mut Emit) -> Result<()> {
-    let count = e.input_type(0)?.len();
-    if count == 0 || !(e.has_output(0) && e.has_output(1) && e.has_output(2)) {
-        return Err(e.unsupported("no elements, or an output left out"));
-    }
-    let (low, high) = (e.scratch(4)?, e.scratch(4)?);
-    for (op, out) in [(reduce::MIN, &low), (reduce::MAX, &high)] {
-        let x = e.input(0)?;
-        fold_all(e, op, x, count, out.clone())?;
-    }
-    let operands = [e.input(0)?, low, high, e.output(0)?, e.output(1)?, e.output(2)?];
-    let params = dynamic_quantize::Params { count: u32_of(count)? };
-    let groups = grid(count.div_ceil(dynamic_quantize::SHADER.workgroup_size[0] as usize))?;
-    e.dispatch(&dynamic_quantize::SHADER, &[], &operands, &params, groups)
 }

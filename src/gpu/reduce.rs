@@ -1,6 +1,6 @@
 //! Reductions over any set of axes. Shader: `shaders/reduce.wgsl`; the operators' numbers are shared with it.
 
-use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
+use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::shader::reduce::{Params, SERIAL, TREE};
 use crate::Result;
 use crate::ops::reduce::{merged_axes, reduced_axes};
@@ -49,18 +49,6 @@ fn number(op: &str, dtype: DType) -> Option<u32> {
         ("ReduceProd", DType::I32) => Some(20),
         _ => None,
     }
-}
-
-/// The number of a maximum and a minimum of floats.
-pub const MAX: u32 = 2;
-pub const MIN: u32 = 3;
-
-/// Folds all `count` elements of `x` into one.
-pub fn fold_all(e: &mut Emit, op: u32, x: Operand, count: usize, out: Operand) -> Result<()> {
-    let mut axes = [[1, 0, 1, 0]; MAX_AXES];
-    axes[0] = [1, 0, u32_of(count)?, 1];
-    let params = Params { axes, count: 1, size: u32_of(count)?, scale: 1.0 };
-    e.dispatch(&TREE, &[("OP", op.into())], &[x, out], &params, grid(1)?)
 }
 
 fn emit(e: &mut Emit) -> Result<()> {
