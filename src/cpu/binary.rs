@@ -1,4 +1,4 @@
-//! Elementwise operators of several tensors, with broadcasting. GPU twin: `shaders/binary.wgsl`.
+//! Elementwise operators of several tensors, with broadcasting. GPU twins: `shaders/binary.wgsl`, `shaders/choose.wgsl`.
 
 use super::elementwise::{binary, choose, compare, fold};
 use super::number::{Int, Wide};

@@ -1,5 +1,5 @@
 //! Normalisations of `[batch, channels, …]`: by batch statistics, by instance, by group; local response; mean-variance.
-//! GPU twin: `shaders/channel_norm.wgsl`.
+//! GPU twins: `shaders/norm.wgsl`, `shaders/batch_norm.wgsl`.
 
 use super::axis::Around;
 use super::layer_norm::moments;

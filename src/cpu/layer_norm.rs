@@ -1,5 +1,5 @@
 //! Layer normalisation (Ba et al. 2016) and RMS normalisation (Zhang & Sennrich 2019) over trailing axes.
-//! GPU twin: `shaders/layer_norm.wgsl`.
+//! GPU twin: `shaders/norm.wgsl`.
 
 use std::borrow::Cow;
 
