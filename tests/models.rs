@@ -187,7 +187,8 @@ fn minilm_int8_weights() {
 
 #[test]
 fn minilm_int8_products() {
-    check("minilm_dynamic", INT8_ACTIVATIONS, &[]);
+    // Its scale comes from the extremes of a whole tensor: no GPU kernel yet.
+    check("minilm_dynamic", INT8_ACTIVATIONS, &["DynamicQuantizeLinear"]);
 }
 
 #[test]
