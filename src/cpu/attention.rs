@@ -266,6 +266,13 @@ fn join(s: &AttentionShape, past: Option<&[f32]>, new: Heads, head: usize) -> Ve
     all
 }
 
+/// A block of queries: its rows of the output, and of the fourth output.
+struct Task<'a> {
+    index: usize,
+    y: Vec<&'a mut [f32]>,
+    shown: Vec<&'a mut [f32]>,
+}
+
 fn attention(call: &mut Call) -> Result<()> {
     let node = call.node;
     let (q, k, v) = (call.input(0)?, call.input(1)?, call.input(2)?);
@@ -320,8 +327,9 @@ fn attention(call: &mut Call) -> Result<()> {
         let even = (s.q_len * heads).div_ceil(2 * threads.count()).max(48);
         let queries = (BLOCK_SCORES / s.total().max(1)).max(48).min(even).min(s.q_len.max(1));
         let per_head = s.q_len.div_ceil(queries);
-        let mut tasks: Vec<(usize, Vec<&mut [f32]>, Vec<&mut [f32]>)> =
-            (0..heads * per_head).map(|i| (i, Vec::with_capacity(queries), Vec::new())).collect();
+        let mut tasks: Vec<Task> = (0..heads * per_head)
+            .map(|index| Task { index, y: Vec::with_capacity(queries), shown: Vec::new() })
+            .collect();
         let task_of = |batch: usize, head: usize, query: usize| (batch * s.q_heads + head) * per_head + query / queries;
         for (row, y) in y.chunks_exact_mut(s.v_head.max(1)).enumerate() {
             let (batch, head, query) = if s.interleaved {
@@ -329,15 +337,15 @@ fn attention(call: &mut Call) -> Result<()> {
             } else {
                 (row / (s.q_heads * s.q_len), row / s.q_len % s.q_heads, row % s.q_len)
             };
-            tasks[task_of(batch, head, query)].1.push(y);
+            tasks[task_of(batch, head, query)].y.push(y);
         }
         for (row, shown) in shown_values.chunks_exact_mut(s.total().max(1)).enumerate() {
             let head = row / s.q_len;
-            tasks[task_of(head / s.q_heads, head % s.q_heads, row % s.q_len)].2.push(shown);
+            tasks[task_of(head / s.q_heads, head % s.q_heads, row % s.q_len)].shown.push(shown);
         }
-        threads.for_each(tasks, |(i, y, shown)| {
-            let head = i / per_head;
-            job.run(head / s.q_heads, head % s.q_heads, i % per_head * queries, y, shown);
+        threads.for_each(tasks, |task| {
+            let (head, block) = (task.index / per_head, task.index % per_head);
+            job.run(head / s.q_heads, head % s.q_heads, block * queries, task.y, task.shown);
         });
     })?;
     match others.get_mut(2) {

@@ -42,10 +42,9 @@ impl Frame {
     /// Place of a padded coordinate.
     fn index(&self, at: [usize; 3]) -> usize {
         let (mut class, mut inner) = (0, 0);
-        for i in 0..3 {
-            let stride = self.axes[i].stride;
-            class = class * stride + at[i] % stride;
-            inner = inner * self.size[i] + at[i] / stride;
+        for ((axis, size), at) in self.axes.iter().zip(self.size).zip(at) {
+            class = class * axis.stride + at % axis.stride;
+            inner = inner * size + at / axis.stride;
         }
         class * self.class_len() + inner
     }
@@ -95,6 +94,7 @@ impl Frame {
     }
 
     /// One channel: `frame` → output pixels with the epilogue. `sums` holds `out_len()` elements.
+    #[allow(clippy::too_many_arguments)]
     pub fn convolve(
         &self,
         level: Level,
