@@ -1,5 +1,7 @@
 //! Resize: nearest by lookup tables, linear and cubic one axis after the other. GPU twin: `gpu/resize.rs`.
 
+use std::borrow::Cow;
+
 use bytemuck::Pod;
 
 use super::call::{Call, Kernel, ints};
@@ -7,7 +9,7 @@ use super::number::Number;
 use super::strided::{words, words_mut};
 use super::threads::Threads;
 use crate::ops::resize::{Mode, Plan, Taps};
-use crate::tensor::strides;
+use crate::tensor::{DType, strides};
 use crate::{Result, for_dtype, for_width};
 
 pub const KERNELS: &[Kernel] = &[Kernel::new("Resize", resize)];
@@ -35,21 +37,23 @@ fn resize(call: &mut Call) -> Result<()> {
             Ok(())
         });
     }
-    let input = x.to_tensor()?.to_f32()?;
     let mut shape = x.shape.to_vec();
-    let mut data = input;
+    let mut data = match x.dtype {
+        DType::F32 => Cow::Borrowed(x.slice::<f32>()?),
+        _ => Cow::Owned(x.to_tensor()?.to_f32()?),
+    };
     // Axes that shrink come first: fewer elements for the others.
     let mut order: Vec<usize> = (0..shape.len()).filter(|&i| plan.changes(&plan.axes[i])).collect();
     order.sort_by(|&a, &b| plan.axes[a].scale.total_cmp(&plan.axes[b].scale));
     for axis in order {
         let taps: Vec<Taps> = (0..plan.axes[axis].output).map(|o| plan.taps(&plan.axes[axis], o)).collect();
-        data = along(&data, &shape, axis, &taps, plan.outside, call.threads);
+        data = Cow::Owned(along(&data, &shape, axis, &taps, plan.outside, call.threads));
         shape[axis] = taps.len();
     }
     let dtype = call.outputs[0].dtype;
     for_dtype!(dtype, T => {
         let round = !dtype.is_float();
-        let out = call.output::<T>(0)?.iter_mut().zip(&data);
+        let out = call.output::<T>(0)?.iter_mut().zip(data.iter());
         out.for_each(|(o, &v)| *o = T::of_f32(if round { v.round_ties_even() } else { v }));
     });
     Ok(())
@@ -111,14 +115,24 @@ fn along(x: &[f32], shape: &[usize], axis: usize, taps: &[Taps], outside: f32, t
         return out;
     }
     if inner == 1 {
+        // At most two taps each, as linear interpolation has: flat pairs, one tap as two halves of itself.
+        let pair = |t: &Taps| match (&t.positions[..], &t.weights[..]) {
+            (&[p], &[w]) => Some((p, p, w / 2.0, w / 2.0)),
+            (&[p, q], &[u, v]) => Some((p, q, u, v)),
+            _ => None,
+        };
+        let pairs: Option<Vec<(usize, usize, f32, f32)>> = taps.iter().map(pair).collect();
         let lines = outer.div_ceil(4 * threads.count()).max((1usize << 12).div_ceil(new));
         threads.for_chunks(&mut out, lines * new, |k, out| {
             for (n, out) in out.chunks_exact_mut(new).enumerate() {
                 let x = &x[(k * lines + n) * len..][..len];
+                if let Some(pairs) = &pairs {
+                    out.iter_mut().zip(pairs).for_each(|(o, &(p, q, u, v))| *o = x[p] * u + x[q] * v);
+                    continue;
+                }
                 for (out, taps) in out.iter_mut().zip(taps) {
                     *out = match (&taps.positions[..], &taps.weights[..]) {
                         ([], _) => outside,
-                        ([a, b], [u, v]) => x[*a] * u + x[*b] * v,
                         (positions, weights) => positions.iter().zip(weights).map(|(&p, w)| x[p] * w).sum(),
                     };
                 }
