@@ -53,7 +53,9 @@ fn families(step: usize) -> Vec<(&'static str, Vec<Case>)> {
     let thin = |cases: Vec<Case>| cases.into_iter().step_by(step).collect();
     vec![
         ("attention", thin(ops::attention::cases())),
-        ("conv", thin(ops::conv::cases())),
+        ("conv: dense_cases", thin(ops::conv::dense_cases())),
+        ("conv: encoded_cases", thin(ops::conv::encoded_cases())),
+        ("conv: fused_cases", thin(ops::conv::fused_cases())),
         ("conv_transpose", thin(ops::conv_transpose::cases())),
         ("linear dense", thin(ops::linear::dense_cases())),
         ("linear few-bit", thin(ops::linear::encoded_cases())),
