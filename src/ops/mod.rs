@@ -5,11 +5,13 @@
 
 pub mod attention;
 pub mod conv;
+#[cfg(feature = "all-operators")]
 pub mod einsum;
 pub mod elementwise;
 pub mod epilogue;
 pub mod index;
 pub mod infer;
+#[cfg(feature = "all-operators")]
 pub mod loss;
 pub mod movement;
 pub mod nms;
@@ -19,11 +21,14 @@ pub mod params;
 pub mod pool;
 pub mod product;
 pub mod quantize;
+#[cfg(feature = "all-operators")]
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
+#[cfg(feature = "all-operators")]
 pub mod sample;
 pub mod shape;
+#[cfg(feature = "all-operators")]
 pub mod signal;
 pub mod slice;
 pub mod strided;
@@ -40,6 +45,7 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     conv::OPS,
     elementwise::OPS,
     index::OPS,
+    #[cfg(feature = "all-operators")]
     loss::OPS,
     movement::OPS,
     normalization::OPS,
@@ -48,9 +54,13 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     reduce::OPS,
     pool::OPS,
     resize::OPS,
+    #[cfg(feature = "all-operators")]
     sample::OPS,
+    #[cfg(feature = "all-operators")]
     recurrent::OPS,
+    #[cfg(feature = "all-operators")]
     signal::OPS,
+    #[cfg(feature = "all-operators")]
     einsum::OPS,
     shape::OPS,
 ];
