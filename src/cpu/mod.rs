@@ -10,18 +10,15 @@ pub mod cast;
 pub mod channel_norm;
 pub mod conv;
 pub mod decode;
-#[cfg(feature = "all-operators")]
 pub mod einsum;
 mod elementwise;
 mod floats;
 pub mod gather;
 pub mod gemm;
-#[cfg(feature = "all-operators")]
 pub mod grid_sample;
 pub mod integer;
 pub mod layer_norm;
 pub mod linear;
-#[cfg(feature = "all-operators")]
 pub mod loss;
 mod math;
 pub mod matvec;
@@ -34,17 +31,14 @@ pub mod pool;
 pub mod product;
 pub mod program;
 pub mod quantize;
-#[cfg(feature = "all-operators")]
 pub mod recurrent;
 pub mod reduce;
-#[cfg(feature = "all-operators")]
 pub mod region;
 pub mod resize;
 pub mod rotary;
 pub mod scatter;
 pub mod select;
 pub mod shape;
-#[cfg(feature = "all-operators")]
 pub mod signal;
 pub mod simd;
 pub mod strided;
@@ -69,7 +63,6 @@ const FAMILIES: &[&[Kernel]] = &[
     integer::KERNELS,
     layer_norm::KERNELS,
     linear::KERNELS,
-    #[cfg(feature = "all-operators")]
     loss::KERNELS,
     movement::KERNELS,
     pad::KERNELS,
@@ -81,15 +74,10 @@ const FAMILIES: &[&[Kernel]] = &[
     select::KERNELS,
     pool::KERNELS,
     resize::KERNELS,
-    #[cfg(feature = "all-operators")]
     grid_sample::KERNELS,
-    #[cfg(feature = "all-operators")]
     region::KERNELS,
-    #[cfg(feature = "all-operators")]
     recurrent::KERNELS,
-    #[cfg(feature = "all-operators")]
     signal::KERNELS,
-    #[cfg(feature = "all-operators")]
     einsum::KERNELS,
     shape::KERNELS,
     unary::KERNELS,

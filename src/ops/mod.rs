@@ -5,13 +5,11 @@
 
 pub mod attention;
 pub mod conv;
-#[cfg(feature = "all-operators")]
 pub mod einsum;
 pub mod elementwise;
 pub mod epilogue;
 pub mod index;
 pub mod infer;
-#[cfg(feature = "all-operators")]
 pub mod loss;
 pub mod movement;
 pub mod nms;
@@ -21,14 +19,11 @@ pub mod params;
 pub mod pool;
 pub mod product;
 pub mod quantize;
-#[cfg(feature = "all-operators")]
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
-#[cfg(feature = "all-operators")]
 pub mod sample;
 pub mod shape;
-#[cfg(feature = "all-operators")]
 pub mod signal;
 pub mod slice;
 pub mod strided;
@@ -45,7 +40,6 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     conv::OPS,
     elementwise::OPS,
     index::OPS,
-    #[cfg(feature = "all-operators")]
     loss::OPS,
     movement::OPS,
     normalization::OPS,
@@ -54,13 +48,9 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     reduce::OPS,
     pool::OPS,
     resize::OPS,
-    #[cfg(feature = "all-operators")]
     sample::OPS,
-    #[cfg(feature = "all-operators")]
     recurrent::OPS,
-    #[cfg(feature = "all-operators")]
     signal::OPS,
-    #[cfg(feature = "all-operators")]
     einsum::OPS,
     shape::OPS,
 ];

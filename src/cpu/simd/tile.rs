@@ -27,6 +27,7 @@ impl Level {
 /// `out[i, j] = Σₖ a[k, i] · b[k, j]` for `i < rows`, `j < cols` (columns beyond may be written too).
 ///
 /// `a`: `[depth, tile_rows]`, `b`: `[depth, tile_cols]`, `rows ≤ tile_rows`, `cols ≤ tile_cols`, `rows ≥ 1`.
+#[allow(unused_variables, reason = "targets without vectors have one width")]
 pub fn multiply(level: Level, depth: usize, rows: usize, cols: usize, a: &[f32], b: &[f32], out: &mut Tile) {
     let (mr, nr) = (level.tile_rows(), level.tile_cols());
     // The kernels rely on these to read and write without further checks.
@@ -48,6 +49,7 @@ pub fn multiply(level: Level, depth: usize, rows: usize, cols: usize, a: &[f32],
 
 /// `multiply` over words that are pairs of 16-bit integers: `out[i, j] = Σₖ a[k, i]·b[k, j]` summed over both halves,
 /// exact as long as the sum fits 32 bits.
+#[allow(unused_variables, reason = "targets without vectors have one width")]
 pub fn multiply_pairs(level: Level, depth: usize, rows: usize, cols: usize, a: &[i32], b: &[i32], out: &mut Tile<i32>) {
     let (mr, nr) = (level.tile_rows(), level.tile_cols());
     assert!(rows >= 1 && rows <= mr && cols <= nr);
