@@ -16,6 +16,9 @@ fn attention(e: &mut Emit) -> Result<()> {
     if (4..e.node.inputs.len()).any(|i| e.has(i)) || (1..e.node.outputs.len()).any(|i| e.has_output(i)) {
         return Err(e.unsupported("a cache, or the scores as an output"));
     }
+    if ["left_window_size", "right_window_size"].iter().any(|name| e.node.attrs.int_or(name, -1) >= 0) {
+        return Err(e.unsupported("a window"));
+    }
     let s = AttentionShape::new(e.node, &q.shape, &k.shape, &v.shape, None)?;
     let shader = match s.head.max(s.v_head) {
         0..=16 => &D16,
