@@ -10,15 +10,19 @@ pub mod cast;
 pub mod channel_norm;
 pub mod conv;
 pub mod decode;
+#[cfg(feature = "full")]
 pub mod einsum;
 mod elementwise;
+#[cfg(feature = "full")]
 mod floats;
 pub mod gather;
 pub mod gemm;
+#[cfg(feature = "full")]
 pub mod grid_sample;
 pub mod integer;
 pub mod layer_norm;
 pub mod linear;
+#[cfg(feature = "full")]
 pub mod loss;
 mod math;
 pub mod matvec;
@@ -31,14 +35,17 @@ pub mod pool;
 pub mod product;
 pub mod program;
 pub mod quantize;
+#[cfg(feature = "full")]
 pub mod recurrent;
 pub mod reduce;
+#[cfg(feature = "full")]
 pub mod region;
 pub mod resize;
 pub mod rotary;
 pub mod scatter;
 pub mod select;
 pub mod shape;
+#[cfg(feature = "full")]
 pub mod signal;
 pub mod simd;
 pub mod strided;
@@ -63,6 +70,7 @@ const FAMILIES: &[&[Kernel]] = &[
     integer::KERNELS,
     layer_norm::KERNELS,
     linear::KERNELS,
+    #[cfg(feature = "full")]
     loss::KERNELS,
     movement::KERNELS,
     pad::KERNELS,
@@ -74,10 +82,15 @@ const FAMILIES: &[&[Kernel]] = &[
     select::KERNELS,
     pool::KERNELS,
     resize::KERNELS,
+    #[cfg(feature = "full")]
     grid_sample::KERNELS,
+    #[cfg(feature = "full")]
     region::KERNELS,
+    #[cfg(feature = "full")]
     recurrent::KERNELS,
+    #[cfg(feature = "full")]
     signal::KERNELS,
+    #[cfg(feature = "full")]
     einsum::KERNELS,
     shape::KERNELS,
     unary::KERNELS,

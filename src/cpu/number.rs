@@ -277,10 +277,12 @@ macro_rules! for_wide {
                 type $w = f32;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::F64 => {
                 type $w = f64;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::U64 => {
                 type $w = u64;
                 $body
@@ -298,6 +300,7 @@ macro_rules! for_wide {
 macro_rules! for_float {
     ($dtype:expr, $w:ident => $body:expr) => {
         match $dtype {
+            #[cfg(feature = "full")]
             $crate::tensor::DType::F64 => {
                 type $w = f64;
                 $body

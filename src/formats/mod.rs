@@ -3,9 +3,11 @@
 pub mod container;
 pub mod npy;
 pub mod onnx;
+#[cfg(feature = "full")]
 mod pickle;
 pub mod safetensors;
 mod strided;
+#[cfg(feature = "full")]
 pub mod torch_legacy;
 
 use std::fs::File;
@@ -14,13 +16,15 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::graph::{Dim, Model};
+use crate::graph::Model;
+#[cfg(feature = "full")]
 use crate::models;
 use crate::{Error, Result};
 
 /// What decides the format of a file: this many of its first bytes.
 const SNIFF: usize = 16;
 
+#[cfg(feature = "full")]
 /// Class names beside a file of weights: a JSON list.
 const LABELS: &str = "imagenet_labels.json";
 
@@ -85,6 +89,7 @@ fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
     if onnx::detect(&bytes) {
         return onnx::read(file, bytes, folder);
     }
+    #[cfg(feature = "full")]
     if torch_legacy::detect(&bytes) {
         let mut model = models::from_state_dict(torch_legacy::read(file, &bytes)?)?;
         if let Some(labels) = folder.and_then(|f| labels(&f.join(LABELS), &model)) {
@@ -99,9 +104,10 @@ fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
     Err(Error::format(file, "not a model file: expected .fewbit, .safetensors, .onnx or a torch state dictionary"))
 }
 
+#[cfg(feature = "full")]
 /// The names in a file, if they are as many as the model's classes.
 fn labels(path: &Path, model: &Model) -> Option<Vec<String>> {
     let output = model.graph.value(*model.graph.outputs.first()?);
     let names: Vec<String> = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    (output.dims.as_ref()?.last() == Some(&Dim::Known(names.len()))).then_some(names)
+    (output.dims.as_ref()?.last() == Some(&crate::graph::Dim::Known(names.len()))).then_some(names)
 }

@@ -1,5 +1,6 @@
 //! Floor 6: architectures as graph builders, for files that hold weights without a graph.
 
+#[cfg(feature = "full")]
 pub mod efficientnet_lite;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use crate::tensor::Tensor;
 
 /// The model of a state dictionary: a known architecture becomes a graph, anything else weights without nodes.
 pub fn from_state_dict(weights: BTreeMap<String, Tensor>) -> Result<Model> {
+    #[cfg(feature = "full")]
     if efficientnet_lite::matches(&weights) {
         return efficientnet_lite::build(&weights);
     }

@@ -5,11 +5,13 @@
 
 pub mod attention;
 pub mod conv;
+#[cfg(feature = "full")]
 pub mod einsum;
 pub mod elementwise;
 pub mod epilogue;
 pub mod index;
 pub mod infer;
+#[cfg(feature = "full")]
 pub mod loss;
 pub mod movement;
 pub mod nms;
@@ -19,11 +21,14 @@ pub mod params;
 pub mod pool;
 pub mod product;
 pub mod quantize;
+#[cfg(feature = "full")]
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;
+#[cfg(feature = "full")]
 pub mod sample;
 pub mod shape;
+#[cfg(feature = "full")]
 pub mod signal;
 pub mod slice;
 pub mod strided;
@@ -40,6 +45,7 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     conv::OPS,
     elementwise::OPS,
     index::OPS,
+    #[cfg(feature = "full")]
     loss::OPS,
     movement::OPS,
     normalization::OPS,
@@ -48,9 +54,13 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     reduce::OPS,
     pool::OPS,
     resize::OPS,
+    #[cfg(feature = "full")]
     sample::OPS,
+    #[cfg(feature = "full")]
     recurrent::OPS,
+    #[cfg(feature = "full")]
     signal::OPS,
+    #[cfg(feature = "full")]
     einsum::OPS,
     shape::OPS,
 ];

@@ -90,6 +90,10 @@ fn pass(mut typed: TypedGraph, threads: &Threads, limit: usize, force: &HashSet<
         if types.len() < node.outputs.len() {
             return Err(node.error(format!("has {} outputs, but defines {}", node.outputs.len(), types.len())));
         }
+        let inputs = node.inputs.iter().flatten().filter_map(|&id| typed.ty(id));
+        if let Some(ty) = inputs.chain(&types).find(|ty| !ty.dtype.is_supported()) {
+            return Err(Error::Unsupported(format!("operator {} of {} in this build", node.op, ty.dtype.name())));
+        }
         for ty in &types {
             if ty.bytes() > limit {
                 return Err(Error::OutOfMemory(format!(

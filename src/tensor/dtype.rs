@@ -33,6 +33,12 @@ impl DType {
         }
     }
 
+    /// Whether this build computes with the type.
+    pub fn is_supported(self) -> bool {
+        let common = [DType::F32, DType::F16, DType::I8, DType::I32, DType::I64, DType::U8, DType::Bool];
+        cfg!(feature = "full") || common.contains(&self)
+    }
+
     pub fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F64 | DType::F16 | DType::BF16)
     }
@@ -114,6 +120,7 @@ macro_rules! for_dtype {
                 type $t = f32;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::F64 => {
                 type $t = f64;
                 $body
@@ -122,6 +129,7 @@ macro_rules! for_dtype {
                 type $t = half::f16;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::BF16 => {
                 type $t = half::bf16;
                 $body
@@ -130,6 +138,7 @@ macro_rules! for_dtype {
                 type $t = i8;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::I16 => {
                 type $t = i16;
                 $body
@@ -142,18 +151,28 @@ macro_rules! for_dtype {
                 type $t = i64;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::U8 | $crate::tensor::DType::Bool => {
                 type $t = u8;
                 $body
             }
+            // The planner has refused all others by now (`DType::is_supported`).
+            #[cfg(not(feature = "full"))]
+            _ => {
+                type $t = u8;
+                $body
+            }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::U16 => {
                 type $t = u16;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::U32 => {
                 type $t = u32;
                 $body
             }
+            #[cfg(feature = "full")]
             $crate::tensor::DType::U64 => {
                 type $t = u64;
                 $body
