@@ -185,7 +185,11 @@ async function openWriter(
 
 async function request(source: Source, from: number): Promise<Response> {
   const init: RequestInit = { ...(source.signal && { signal: source.signal }) };
-  if (from > 0) init.headers = { Range: `bytes=${from}-` };
+  if (from > 0) {
+    init.headers = { Range: `bytes=${from}-` };
+    // The browser's own cache may hold a part too, and would ask for another range than this.
+    init.cache = 'no-store';
+  }
   const response = await fetch(source.url, init);
   // 416: the file is shorter than what is there, so it is another file.
   if (!response.ok && !(from > 0 && response.status === 416)) {
