@@ -1,22 +1,24 @@
-// Convolution over up to three axes, and its transpose as a gather, with groups; bias, activation and residual fused.
+// Convolution over up to three axes, with groups; bias, activation and residual fused.
 //
-// permute: - | transposed
-// permute: - | narrow
-// Layout   x: [batch, groups · channels, depth, height, width]; y alike; w: element (group, output channel, channel,
-//          tap) at its strides; bias: [output channels]; residual: as y.
-// Tiling   an invocation sums 8 output channels (narrow: 1, for depthwise) × 4 pixels in registers, the pixels LANES
-//          apart. Per tap the positions are found once; the channels below it are then a plain product whose loads of x
-//          are contiguous over lanes and whose loads of w are the same for all. No workgroup memory, no barrier.
-//          Transposed: an output pixel meets only the taps of its residue modulo the stride, so a tile holds pixels of
-//          one residue.
-// Cost     12 loads for 32 multiply-adds (narrow: 5 for 4).
+// permute: dense | palette | affine | half_float
+// Layout   x: [batch, groups · channels, depth, height, width]; y, residual alike; w: [groups · output channels, columns]
+//          in its encoding, a column being (channel, tap); bias: [groups · output channels].
+// Tiling   an invocation sums 8 output channels × 8 pixels in registers, the pixels LANES apart, so that loads of x are
+//          contiguous over lanes and loads of w the same for all. Dense weights come straight from memory; few-bit ones
+//          through workgroup memory (see staged.wgsl). A workgroup is 64 / LANES tiles of channels high and one of
+//          pixels wide.
+// Cost     16 loads for 64 multiply-adds; with more than one tap also the positions of 8 pixels.
+// Grid     a workgroup per tile, wrapped from x into y.
 
-import package::shared::epilogue::finish;
-import package::shared::grid::flat_index;
+import package::shared::epilogue::{finish, RESIDUAL};
+import package::shared::grid::flat_group;
+@if(!dense) import package::shared::staged::{stage, tile, Chunk, VALUES};
 
-/// Invocations side by side along the pixels.
+/// Invocations side by side along the pixels: 8, 16, 32 or 64.
 override LANES: u32 = 8u;
 override BIAS: bool = false;
+/// One tap.
+override POINTWISE: bool = false;
 
 // Sizes in x, y, z are depth, height, width.
 struct Params {
@@ -29,48 +31,81 @@ struct Params {
     stride: vec4u,
     dilation: vec4u,
     pad: vec4i,
-    /// Of the pixels that one tile may hold: the output's sizes, transposed those of one residue. w: tiles along pixels.
-    pixels: vec4u,
-    /// Elements between groups, output channels, channels, taps.
-    w_stride: vec4u,
-    /// Tiles of a group, and of everything.
-    tiles: u32, all_tiles: u32,
+    /// Of few-bit weights: the decode stage's form.
+    weight: vec4u,
+    columns: u32,
+    /// Workgroups along channels and pixels of a group, and in all.
+    tiles_channels: u32, tiles_pixels: u32, tiles: u32,
     act_a: f32, act_b: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> residual: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read> residual: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+@if(dense) @group(0) @binding(10) var<storage, read> w: array<f32>;
 
-/// Where output position `o` (transposed: within its residue `phase`) meets tap `k` along an axis of `size` elements;
-/// -1 outside.
-fn source(o: vec4i, phase: i32, k: u32, axis: u32) -> vec4i {
-    let reach = i32(k * params.dilation[axis]);
-    let stride = i32(params.stride[axis]);
-    @if(transposed) let i = o + (phase + params.pad[axis] - reach) / stride;
-    @if(!transposed) let i = o * stride - params.pad[axis] + reach;
-    return select(vec4i(-1), i, (i >= vec4i()) & (i < vec4i(i32(params.input[axis]))));
+/// Where the first tap of four pixels lies in x, along each axis.
+struct Corners { z: vec4i, y: vec4i, x: vec4i }
+
+fn corners(pixel: vec4u) -> Corners {
+    let o = params.output;
+    let z = vec4i(pixel / (o.z * o.y) * params.stride.x) - params.pad.x;
+    let y = vec4i(pixel / o.z % o.y * params.stride.y) - params.pad.y;
+    let x = vec4i(pixel % o.z * params.stride.z) - params.pad.z;
+    return Corners(z, y, x);
 }
 
-/// Whether the residue meets tap `k` at all.
-fn meets(phase: i32, k: u32, axis: u32) -> bool {
-    @if(transposed) { return (phase + params.pad[axis] - i32(k * params.dilation[axis])) % i32(params.stride[axis]) == 0; }
-    return true;
+/// Offsets in a channel of x, `reach` behind the corners; -1 outside.
+fn source(c: Corners, reach: vec3i) -> vec4i {
+    let size = vec3i(params.input.xyz);
+    let z = c.z + reach.x;
+    let y = c.y + reach.y;
+    let x = c.x + reach.z;
+    let inside = (min(min(z, y), x) >= vec4i()) & (z < vec4i(size.x)) & (y < vec4i(size.y)) & (x < vec4i(size.z));
+    return select(vec4i(-1), (z * size.y + y) * size.z + x, inside);
 }
 
-fn store(image: u32, channel: u32, positions: array<vec4i, 3>, sum: vec4f) {
-    if channel >= params.output.w { return; }
-    let plane = image * params.output.w + channel;
-    for (var q = 0u; q < 4u; q++) {
-        let at = vec3u(u32(positions[0][q]), u32(positions[1][q]), u32(positions[2][q]));
-        if any(at >= params.output.xyz) { continue; }
-        var v = sum[q];
-        if BIAS { v += bias[image % params.kernel.w * params.output.w + channel]; }
-        let i = ((plane * params.output.x + at.x) * params.output.y + at.y) * params.output.z + at.z;
-        y[i] = finish(v, residual[i], params.act_a, params.act_b);
+fn load(at: vec4i, plane: u32) -> vec4f {
+    let i = vec4u(max(at, vec4i())) + plane;
+    return select(vec4f(), vec4f(x[i.x], x[i.y], x[i.z], x[i.w]), at >= vec4i());
+}
+
+/// The tap behind the one at `reach`, in the order of columns.
+fn next_tap(reach: vec3i) -> vec3i {
+    let d = vec3i(params.dilation.xyz);
+    let end = vec3i(params.kernel.xyz) * d;
+    var r = reach;
+    r.z += d.z;
+    if r.z < end.z { return r; }
+    r.z = 0;
+    r.y += d.y;
+    if r.y < end.y { return r; }
+    r.y = 0;
+    r.x += d.x;
+    return select(r, vec3i(), r.x >= end.x);
+}
+
+fn put(plane: u32, pixel: u32, sum: f32) {
+    if pixel >= params.output.x * params.output.y * params.output.z { return; }
+    let at = plane + pixel;
+    var r = 0.0;
+    if RESIDUAL != 0u { r = residual[at]; }
+    y[at] = finish(sum, r, params.act_a, params.act_b);
+}
+
+/// A channel's 8 pixels. Loops shift the sums along, so that the code of `put` stands here once.
+fn store(image: u32, channel: u32, pixel: u32, left: vec4f, right: vec4f) {
+    let plane = (image * params.output.w + channel) * params.output.x * params.output.y * params.output.z;
+    var add = 0.0;
+    if BIAS { add = bias[image % params.kernel.w * params.output.w + channel]; }
+    var u = left;
+    var v = right;
+    for (var q = 0u; q < 8u; q++) {
+        put(plane, pixel + q * LANES, u.x + add);
+        u = vec4f(u.yzw, v.x);
+        v = v.yzwx;
     }
 }
 
@@ -80,95 +115,93 @@ fn conv(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let id = flat_index(group, grid, 64u, lane);
-    let tile = id / LANES;
-    if tile >= params.all_tiles { return; }
-    var image = tile / params.tiles; // batch · groups
-    @if(!narrow) let row = tile % params.tiles / params.pixels.w * 8u;
-    @if(narrow) let row = tile % params.tiles / params.pixels.w;
-    let pixel = vec4u(tile % params.pixels.w * LANES * 4u + id % LANES) + LANES * vec4u(0u, 1u, 2u, 3u);
+    let number = flat_group(group, grid);
+    if number >= params.tiles { return; }
+    let image = number / (params.tiles_channels * params.tiles_pixels); // batch · groups
+    let top = number / params.tiles_pixels % params.tiles_channels * (512u / LANES);
+    let channel = top + lane / LANES * 8u;
+    let pixel = number % params.tiles_pixels * LANES * 8u + lane % LANES;
+    @if(dense) { if channel >= params.output.w { return; } }
 
-    var phase = vec3i();
-    @if(transposed) {
-        let residue = image % (params.stride.x * params.stride.y * params.stride.z);
-        image /= params.stride.x * params.stride.y * params.stride.z;
-        phase.z = i32(residue % params.stride.z);
-        phase.y = i32(residue / params.stride.z % params.stride.y);
-        phase.x = i32(residue / params.stride.z / params.stride.y);
-    }
-    let oz = vec4i(pixel / (params.pixels.z * params.pixels.y));
-    let oy = vec4i(pixel / params.pixels.z % params.pixels.y);
-    let ox = vec4i(pixel % params.pixels.z);
-
+    let steps = LANES * vec4u(0u, 1u, 2u, 3u) + pixel;
+    let corners0 = corners(steps);
+    let corners1 = corners(steps + 4u * LANES);
     let area = params.input.x * params.input.y * params.input.z;
-    let x_start = image * params.input.w * area;
-    let w_start = image % params.kernel.w * params.w_stride.x;
-    // Output channels beyond the last are computed from the last and not stored.
-    let last = params.output.w - 1u;
-    let r0 = w_start + min(row, last) * params.w_stride.y;
-    @if(!narrow) let r1 = w_start + min(row + 1u, last) * params.w_stride.y;
-    @if(!narrow) let r2 = w_start + min(row + 2u, last) * params.w_stride.y;
-    @if(!narrow) let r3 = w_start + min(row + 3u, last) * params.w_stride.y;
-    @if(!narrow) let r4 = w_start + min(row + 4u, last) * params.w_stride.y;
-    @if(!narrow) let r5 = w_start + min(row + 5u, last) * params.w_stride.y;
-    @if(!narrow) let r6 = w_start + min(row + 6u, last) * params.w_stride.y;
-    @if(!narrow) let r7 = w_start + min(row + 7u, last) * params.w_stride.y;
-    var s0 = vec4f();
-    @if(!narrow) var s1 = vec4f();
-    @if(!narrow) var s2 = vec4f();
-    @if(!narrow) var s3 = vec4f();
-    @if(!narrow) var s4 = vec4f();
-    @if(!narrow) var s5 = vec4f();
-    @if(!narrow) var s6 = vec4f();
-    @if(!narrow) var s7 = vec4f();
+    var plane = image * params.input.w * area;
+    var reach = vec3i();
+    var at0 = source(corners0, reach);
+    var at1 = source(corners1, reach);
 
-    for (var kz = 0u; kz < params.kernel.x; kz++) {
-        if !meets(phase.x, kz, 0u) { continue; }
-        let iz = source(oz, phase.x, kz, 0u);
-        for (var ky = 0u; ky < params.kernel.y; ky++) {
-            if !meets(phase.y, ky, 1u) { continue; }
-            let iy = source(oy, phase.y, ky, 1u);
-            for (var kx = 0u; kx < params.kernel.z; kx++) {
-                if !meets(phase.z, kx, 2u) { continue; }
-                let ix = source(ox, phase.z, kx, 2u);
-                let inside = min(min(iz, iy), ix) >= vec4i();
-                let flat = (iz * i32(params.input.y) + iy) * i32(params.input.z) + ix;
-                var at = vec4u(select(vec4i(), flat, inside)) + x_start;
-                var k = ((kz * params.kernel.y + ky) * params.kernel.z + kx) * params.w_stride.w;
-                for (var c = 0u; c < params.input.w; c++) {
-                    let v = select(vec4f(), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
-                    s0 += w[r0 + k] * v;
-                    @if(!narrow) {
-                        s1 += w[r1 + k] * v;
-                        s2 += w[r2 + k] * v;
-                        s3 += w[r3 + k] * v;
-                        s4 += w[r4 + k] * v;
-                        s5 += w[r5 + k] * v;
-                        s6 += w[r6 + k] * v;
-                        s7 += w[r7 + k] * v;
-                    }
-                    at += vec4u(area);
-                    k += params.w_stride.z;
-                }
+    // Output channels beyond the last are computed from the last and not stored.
+    let first = image % params.kernel.w * params.output.w;
+    let last = params.output.w - 1u;
+    @if(dense) let depth = params.columns;
+    @if(dense) let r0 = (first + channel) * params.columns;
+    @if(dense) let r1 = (first + min(channel + 1u, last)) * params.columns;
+    @if(dense) let r2 = (first + min(channel + 2u, last)) * params.columns;
+    @if(dense) let r3 = (first + min(channel + 3u, last)) * params.columns;
+    @if(dense) let r4 = (first + min(channel + 4u, last)) * params.columns;
+    @if(dense) let r5 = (first + min(channel + 5u, last)) * params.columns;
+    @if(dense) let r6 = (first + min(channel + 6u, last)) * params.columns;
+    @if(dense) let r7 = (first + min(channel + 7u, last)) * params.columns;
+    @if(!dense) let depth = VALUES / (512u / LANES);
+    @if(!dense) let mine = lane / LANES * 8u;
+    var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
+    var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
+    var t0 = vec4f(); var t1 = vec4f(); var t2 = vec4f(); var t3 = vec4f();
+    var t4 = vec4f(); var t5 = vec4f(); var t6 = vec4f(); var t7 = vec4f();
+    for (var k0 = 0u; k0 < params.columns; k0 += depth) {
+        @if(!dense) {
+            let rows = 512u / LANES;
+            stage(params.weight, Chunk(first + top, rows, k0, depth, 1u, rows), first + last, params.columns, lane);
+        }
+        let end = min(k0 + depth, params.columns);
+        for (var k = k0; k < end; k++) {
+            let u = load(at0, plane);
+            let v = load(at1, plane);
+            @if(!dense) let i = (k - k0) * (512u / LANES) + mine;
+            @if(dense) let w0 = w[r0 + k];
+            @if(dense) let w1 = w[r1 + k];
+            @if(dense) let w2 = w[r2 + k];
+            @if(dense) let w3 = w[r3 + k];
+            @if(dense) let w4 = w[r4 + k];
+            @if(dense) let w5 = w[r5 + k];
+            @if(dense) let w6 = w[r6 + k];
+            @if(dense) let w7 = w[r7 + k];
+            @if(!dense) let w0 = tile[i];
+            @if(!dense) let w1 = tile[i + 1u];
+            @if(!dense) let w2 = tile[i + 2u];
+            @if(!dense) let w3 = tile[i + 3u];
+            @if(!dense) let w4 = tile[i + 4u];
+            @if(!dense) let w5 = tile[i + 5u];
+            @if(!dense) let w6 = tile[i + 6u];
+            @if(!dense) let w7 = tile[i + 7u];
+            s0 += w0 * u; t0 += w0 * v;
+            s1 += w1 * u; t1 += w1 * v;
+            s2 += w2 * u; t2 += w2 * v;
+            s3 += w3 * u; t3 += w3 * v;
+            s4 += w4 * u; t4 += w4 * v;
+            s5 += w5 * u; t5 += w5 * v;
+            s6 += w6 * u; t6 += w6 * v;
+            s7 += w7 * u; t7 += w7 * v;
+            if POINTWISE {
+                plane += area;
+                continue;
             }
+            reach = next_tap(reach);
+            if all(reach == vec3i()) { plane += area; }
+            at0 = source(corners0, reach);
+            at1 = source(corners1, reach);
         }
     }
-
-    var positions = array<vec4i, 3>(oz, oy, ox);
-    @if(transposed) {
-        positions[0] = oz * i32(params.stride.x) + phase.x;
-        positions[1] = oy * i32(params.stride.y) + phase.y;
-        positions[2] = ox * i32(params.stride.z) + phase.z;
-    }
-    // Pixels beyond the last lie beyond the last depth, so `store` leaves them out.
-    store(image, row, positions, s0);
-    @if(!narrow) {
-        store(image, row + 1u, positions, s1);
-        store(image, row + 2u, positions, s2);
-        store(image, row + 3u, positions, s3);
-        store(image, row + 4u, positions, s4);
-        store(image, row + 5u, positions, s5);
-        store(image, row + 6u, positions, s6);
-        store(image, row + 7u, positions, s7);
+    for (var r = 0u; r < 8u && channel + r < params.output.w; r++) {
+        store(image, channel + r, pixel, s0, t0);
+        s0 = s1; t0 = t1;
+        s1 = s2; t1 = t2;
+        s2 = s3; t2 = t3;
+        s3 = s4; t3 = t4;
+        s4 = s5; t4 = t5;
+        s5 = s6; t5 = t6;
+        s6 = s7; t6 = t7;
     }
 }

@@ -1,23 +1,28 @@
 // c = act(alpha · a · b + beta · bias + residual), a batch of products of strided matrices.
 //
-// Layout   a: [m, k], b: [k, n] at their strides from the batch's offsets; c, residual: [batch, m, n] row-major.
-// Tiling   an invocation sums 8 rows × 4 columns in registers, LANES neighbours apart, straight from memory: loads of b
-//          are contiguous over lanes, loads of a the same for all. No workgroup memory, no barrier.
-// Cost     12 loads for 32 multiply-adds; bound by arithmetic on software adapters.
-// Grid     workgroups of 64 invocations, wrapped from x into y.
+// permute: dense | palette | affine | half_float
+// Layout   a: [m, k], dense b: [k, n] at their strides from the batch's offsets; few-bit b: [n, k] in its encoding, the
+//          same for all; c, residual: [batch, m, n] row-major.
+// Tiling   an invocation sums 8 rows × 8 columns in registers, the columns LANES apart, so that loads of b are
+//          contiguous over lanes and loads of a the same for all. Dense operands come straight from memory; few-bit b
+//          through workgroup memory (see staged.wgsl). A workgroup is 64 / LANES tiles high and one wide.
+// Cost     16 loads for 64 multiply-adds; bound by arithmetic on software adapters.
+// Grid     a workgroup per tile of the product, wrapped from x into y.
 
-import package::shared::epilogue::finish;
-import package::shared::grid::flat_index;
+import package::shared::epilogue::{finish, RESIDUAL};
+import package::shared::grid::flat_group;
+@if(!dense) import package::shared::staged::{stage, tile, Chunk, VALUES};
 
-/// Invocations side by side along n.
+/// Invocations side by side along n: 8, 16, 32 or 64.
 override LANES: u32 = 8u;
 override BIAS: bool = false;
 
 struct Params {
+    /// Of few-bit b: the decode stage's form.
+    weight: vec4u,
     m: u32, n: u32, k: u32,
-    tiles_n: u32,
-    /// Tiles of one product, and of all.
-    tiles: u32, all_tiles: u32,
+    /// Workgroups along m and n, and in all.
+    tiles_m: u32, tiles_n: u32, tiles: u32,
     a_row: u32, a_col: u32, b_row: u32, b_col: u32,
     bias_row: u32, bias_col: u32,
     alpha: f32, beta: f32,
@@ -25,27 +30,37 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> residual: array<f32>;
-@group(0) @binding(4) var<storage, read> offsets: array<vec2u>;
-@group(0) @binding(5) var<storage, read_write> c: array<f32>;
-@group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read> residual: array<f32>;
+@group(0) @binding(3) var<storage, read> offsets: array<vec2u>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
+@if(dense) @group(0) @binding(10) var<storage, read> b: array<f32>;
 
-fn load_b(i: u32) -> vec4f {
-    let step = LANES * params.b_col;
-    return vec4f(b[i], b[i + step], b[i + 2u * step], b[i + 3u * step]);
+/// Four values of b, `step` apart.
+fn load_b(i: u32, step: u32) -> vec4f {
+    @if(dense) { return vec4f(b[i], b[i + step], b[i + 2u * step], b[i + 3u * step]); }
+    @if(!dense) { return vec4f(tile[i], tile[i + step], tile[i + 2u * step], tile[i + 3u * step]); }
 }
 
-fn store(batch: u32, row: u32, col: u32, sum: vec4f) {
-    if row >= params.m { return; }
-    for (var q = 0u; q < 4u; q++) {
-        let column = col + q * LANES;
-        if column >= params.n { return; }
-        var v = params.alpha * sum[q];
-        if BIAS { v += params.beta * bias[row * params.bias_row + column * params.bias_col]; }
-        let at = (batch * params.m + row) * params.n + column;
-        c[at] = finish(v, residual[at], params.act_a, params.act_b);
+fn put(batch: u32, row: u32, col: u32, sum: f32) {
+    if col >= params.n { return; }
+    var v = params.alpha * sum;
+    if BIAS { v += params.beta * bias[row * params.bias_row + col * params.bias_col]; }
+    let at = (batch * params.m + row) * params.n + col;
+    var r = 0.0;
+    if RESIDUAL != 0u { r = residual[at]; }
+    c[at] = finish(v, r, params.act_a, params.act_b);
+}
+
+/// A row's 8 columns. Loops shift the sums along, so that the code of `put` stands here once.
+fn store(batch: u32, row: u32, col: u32, left: vec4f, right: vec4f) {
+    var u = left;
+    var v = right;
+    for (var q = 0u; q < 8u; q++) {
+        put(batch, row, col + q * LANES, u.x);
+        u = vec4f(u.yzw, v.x);
+        v = v.yzwx;
     }
 }
 
@@ -55,47 +70,66 @@ fn gemm(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let id = flat_index(group, grid, 64u, lane);
-    let tile = id / LANES;
-    if tile >= params.all_tiles { return; }
-    let batch = tile / params.tiles;
-    let row = (tile % params.tiles) / params.tiles_n * 8u;
-    let col = tile % params.tiles % params.tiles_n * LANES * 4u + id % LANES;
+    let number = flat_group(group, grid);
+    if number >= params.tiles { return; }
+    let batch = number / (params.tiles_m * params.tiles_n);
+    let left = number % params.tiles_n * LANES * 8u;
+    let col = left + lane % LANES;
+    let row = (number / params.tiles_n % params.tiles_m * (64u / LANES) + lane / LANES) * 8u;
+    @if(dense) { if row >= params.m { return; } }
 
     // Rows beyond the last are computed from the last and not stored.
     let start = offsets[batch].x;
     let last = params.m - 1u;
-    var i0 = start + min(row, last) * params.a_row;
-    var i1 = start + min(row + 1u, last) * params.a_row;
-    var i2 = start + min(row + 2u, last) * params.a_row;
-    var i3 = start + min(row + 3u, last) * params.a_row;
-    var i4 = start + min(row + 4u, last) * params.a_row;
-    var i5 = start + min(row + 5u, last) * params.a_row;
-    var i6 = start + min(row + 6u, last) * params.a_row;
-    var i7 = start + min(row + 7u, last) * params.a_row;
-    var j = offsets[batch].y + col * params.b_col;
+    let i0 = start + min(row, last) * params.a_row;
+    let i1 = start + min(row + 1u, last) * params.a_row;
+    let i2 = start + min(row + 2u, last) * params.a_row;
+    let i3 = start + min(row + 3u, last) * params.a_row;
+    let i4 = start + min(row + 4u, last) * params.a_row;
+    let i5 = start + min(row + 5u, last) * params.a_row;
+    let i6 = start + min(row + 6u, last) * params.a_row;
+    let i7 = start + min(row + 7u, last) * params.a_row;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
+    var t0 = vec4f(); var t1 = vec4f(); var t2 = vec4f(); var t3 = vec4f();
+    var t4 = vec4f(); var t5 = vec4f(); var t6 = vec4f(); var t7 = vec4f();
+    @if(dense) let depth = params.k;
+    @if(dense) let step = LANES * params.b_col;
+    @if(dense) let b_row = params.b_row;
+    @if(dense) var j = offsets[batch].y + col * params.b_col;
+    @if(!dense) let depth = VALUES / (8u * LANES);
+    @if(!dense) let step = LANES;
+    @if(!dense) let b_row = 8u * LANES;
     var at = 0u;
-    for (var k = 0u; k < params.k; k++) {
-        let v = load_b(j);
-        s0 += a[i0 + at] * v;
-        s1 += a[i1 + at] * v;
-        s2 += a[i2 + at] * v;
-        s3 += a[i3 + at] * v;
-        s4 += a[i4 + at] * v;
-        s5 += a[i5 + at] * v;
-        s6 += a[i6 + at] * v;
-        s7 += a[i7 + at] * v;
-        at += params.a_col;
-        j += params.b_row;
+    for (var k0 = 0u; k0 < params.k; k0 += depth) {
+        @if(!dense) {
+            stage(params.weight, Chunk(left, 8u * LANES, k0, depth, 1u, 8u * LANES), params.n - 1u, params.k, lane);
+        }
+        @if(!dense) var j = lane % LANES;
+        let end = min(k0 + depth, params.k);
+        for (var k = k0; k < end; k++) {
+            let v = load_b(j, step);
+            let w = load_b(j + 4u * step, step);
+            let a0 = a[i0 + at]; s0 += a0 * v; t0 += a0 * w;
+            let a1 = a[i1 + at]; s1 += a1 * v; t1 += a1 * w;
+            let a2 = a[i2 + at]; s2 += a2 * v; t2 += a2 * w;
+            let a3 = a[i3 + at]; s3 += a3 * v; t3 += a3 * w;
+            let a4 = a[i4 + at]; s4 += a4 * v; t4 += a4 * w;
+            let a5 = a[i5 + at]; s5 += a5 * v; t5 += a5 * w;
+            let a6 = a[i6 + at]; s6 += a6 * v; t6 += a6 * w;
+            let a7 = a[i7 + at]; s7 += a7 * v; t7 += a7 * w;
+            at += params.a_col;
+            j += b_row;
+        }
     }
-    store(batch, row, col, s0);
-    store(batch, row + 1u, col, s1);
-    store(batch, row + 2u, col, s2);
-    store(batch, row + 3u, col, s3);
-    store(batch, row + 4u, col, s4);
-    store(batch, row + 5u, col, s5);
-    store(batch, row + 6u, col, s6);
-    store(batch, row + 7u, col, s7);
+    for (var r = 0u; r < 8u && row + r < params.m; r++) {
+        store(batch, row + r, col, s0, t0);
+        s0 = s1; t0 = t1;
+        s1 = s2; t1 = t2;
+        s2 = s3; t2 = t3;
+        s3 = s4; t3 = t4;
+        s4 = s5; t4 = t5;
+        s5 = s6; t5 = t6;
+        s6 = s7; t6 = t7;
+    }
 }

@@ -49,7 +49,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     })?;
     bar.finish_and_clear();
 
-    let report = session.report().unwrap_or_default();
+    let report = if options.profile { session.profile(&inputs)? } else { session.report().unwrap_or_default() };
     let mut by_operator: BTreeMap<(&str, &str), (usize, f64)> = BTreeMap::new();
     for node in &report.nodes {
         let entry = by_operator.entry((&node.op, &node.place)).or_default();
@@ -73,6 +73,8 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
                 .iter()
                 .map(|((op, place), (count, ms))| json!({"operator": op, "place": place, "nodes": count, "ms": ms}));
             result["operators"] = list.collect();
+            let list = report.nodes.iter().map(|n| json!({"name": n.name, "operator": n.op, "ms": n.ms}));
+            result["layers"] = list.collect();
         }
         return print::json(&result);
     }

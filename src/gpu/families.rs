@@ -10,6 +10,7 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::binary::KERNELS,
     super::cast::KERNELS,
     super::conv::KERNELS,
+    super::conv_transpose::KERNELS,
     super::gather::KERNELS,
     super::gather_nd::KERNELS,
     super::gemm::KERNELS,

@@ -1,19 +1,15 @@
 //! Products of matrices. Shader: `shaders/gemm.wgsl`.
 
+use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
-use super::shader::gemm::{Params, SHADER};
+use super::shader::gemm::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
+use super::tile::Tile;
 use crate::Result;
 use crate::ops::product::{BatchedProduct, gemm_sizes};
 use crate::tensor::{DType, broadcast_strides};
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel::new("Gemm", gemm)];
-
-/// Invocations side by side: a multiple of the widest SIMD of software adapters (4 in SwiftShader, 8 in lavapipe);
-/// 8 lanes × 4 bytes are a whole sector of a GPU's memory.
-pub const LANES: usize = 8;
-const TILE_ROWS: usize = 8;
-const TILE_COLS: usize = 4 * LANES;
 
 /// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
 pub struct Product {
@@ -32,23 +28,24 @@ pub struct Product {
 
 pub struct Operands {
     pub a: Operand,
-    pub b: Operand,
+    /// Dense at its strides, or few-bit as `[n, k]`, the same for every product of the batch.
+    pub b: Coded,
     pub bias: Operand,
     pub residual: Operand,
     pub c: Operand,
 }
 
 pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
-    let tiles_n = p.n.div_ceil(TILE_COLS);
-    let tiles = tiles_n * p.m.div_ceil(TILE_ROWS);
-    let all_tiles = tiles * p.offsets.len();
+    let tile = Tile::of(p.m, p.n);
+    let tiles = tile.workgroups().saturating_mul(p.offsets.len());
     let params = Params {
+        weight: o.b.form,
         m: u32_of(p.m)?,
         n: u32_of(p.n)?,
         k: u32_of(p.k)?,
-        tiles_n: u32_of(tiles_n)?,
+        tiles_m: u32_of(tile.rows)?,
+        tiles_n: u32_of(tile.cols)?,
         tiles: u32_of(tiles)?,
-        all_tiles: u32_of(all_tiles)?,
         a_row: u32_of(p.a[0])?,
         a_col: u32_of(p.a[1])?,
         b_row: u32_of(p.b[0])?,
@@ -61,10 +58,13 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
         act_b: epilogue.activation.b,
     };
     let offsets = e.constant(bytemuck::cast_slice(&p.offsets))?;
-    let operands = [o.a, o.b, o.bias, o.residual, offsets, o.c];
-    let mut overrides = vec![("LANES", LANES as f64)];
+    let shader = o.b.pick(&DENSE, &PALETTE, &AFFINE, &HALF_FLOAT);
+    let mut operands = vec![o.a, o.bias, o.residual, offsets, o.c];
+    operands.extend(o.b.operands);
+    let mut overrides = o.b.overrides;
+    overrides.push(("LANES", tile.lanes as f64));
     overrides.extend(epilogue.overrides());
-    e.dispatch(&SHADER, &overrides, &operands, &params, grid((all_tiles * LANES).div_ceil(64))?)
+    e.dispatch(shader, &overrides, &operands, &params, grid(tiles)?)
 }
 
 fn require_f32(e: &Emit) -> Result<()> {
@@ -92,7 +92,7 @@ fn matmul(e: &mut Emit) -> Result<()> {
     }
     let product = Product { m, n: p.n, k: p.k, offsets, a: [p.k, 1], b: [p.n, 1], bias: [0, 0], alpha: 1.0, beta: 0.0 };
     let (bias, residual) = (e.absent(), e.absent());
-    let operands = Operands { a: e.input(0)?, b: e.input(1)?, bias, residual, c: e.output(0)? };
+    let operands = Operands { a: e.input(0)?, b: Coded::dense(e.input(1)?, p.n)?, bias, residual, c: e.output(0)? };
     dispatch(e, &product, operands, &Epilogue::plain(false))
 }
 
@@ -114,6 +114,7 @@ fn gemm(e: &mut Emit) -> Result<()> {
         beta: attrs.float_or("beta", 1.0),
     };
     let residual = e.absent();
-    let operands = Operands { a: e.input(0)?, b: e.input(1)?, bias: e.opt_input(2)?, residual, c: e.output(0)? };
+    let operands =
+        Operands { a: e.input(0)?, b: Coded::dense(e.input(1)?, n)?, bias: e.opt_input(2)?, residual, c: e.output(0)? };
     dispatch(e, &product, operands, &Epilogue::plain(has_bias))
 }

@@ -1,7 +1,7 @@
-//! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`, with
-//! few-bit weights decoded ahead.
+//! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`, which
+//! decodes into workgroup memory.
 
-use super::decode::{self, Coded, Stage};
+use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm::{self, Operands, Product};
@@ -30,13 +30,13 @@ fn linear(e: &mut Emit) -> Result<()> {
     }
     let mut b = [n, 1];
     let weight = match (e.weight(1), transposed) {
-        (Some(Weight::Encoded(encoded)), _) => decode::to_scratch(e, encoded, true)?,
-        (Some(Weight::Dense(_)), true) => transposed_weight(e, [n, k])?,
+        (Some(Weight::Encoded(encoded)), _) => Coded::new(e, encoded)?,
+        (Some(Weight::Dense(_)), true) => Coded::dense(transposed_weight(e, [n, k])?, n)?,
         (None, true) => {
             b = [1, k];
-            e.input(1)?
+            Coded::dense(e.input(1)?, k)?
         }
-        (_, false) => e.input(1)?,
+        (_, false) => Coded::dense(e.input(1)?, n)?,
     };
     let product = Product { m, n, k, offsets: vec![[0, 0]], a: [k, 1], b, bias: [0, 1], alpha: 1.0, beta: 1.0 };
     let operands =
@@ -45,38 +45,27 @@ fn linear(e: &mut Emit) -> Result<()> {
 }
 
 fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epilogue) -> Result<()> {
-    let coded = match e.encoded(1) {
-        Some(encoded) => Some(Coded::new(e, encoded)?),
-        None => None,
+    let weight = match (e.encoded(1), transposed) {
+        (Some(encoded), _) => Coded::new(e, encoded)?,
+        (None, true) => Coded::dense(e.input(1)?, k)?,
+        (None, false) => Coded::dense(transposed_weight(e, [k, n])?, k)?,
     };
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
     let split = if e.is_software() { 1 } else { 32 };
-    let (shader, layout, mut overrides, weight) = match coded {
-        Some(c) => {
-            let shader = match c.stage {
-                Stage::Palette => &PALETTE,
-                Stage::Affine => &AFFINE,
-                Stage::HalfFloat => &HALF_FLOAT,
-            };
-            (shader, c.layout, c.overrides, c.operands)
-        }
-        None => {
-            let weight = if transposed { e.input(1)? } else { transposed_weight(e, [k, n])? };
-            (&DENSE, [u32_of(k)?, 0, 0, 0], Vec::new(), vec![weight])
-        }
-    };
-    overrides.push(("SPLIT", f64::from(split)));
-    overrides.extend(epilogue.overrides());
+    let shader = weight.pick(&DENSE, &PALETTE, &AFFINE, &HALF_FLOAT);
     let params = Params {
-        weight: layout,
+        weight: weight.form,
         m: u32_of(m)?,
         n: u32_of(n)?,
         k: u32_of(k)?,
         a: epilogue.activation.a,
         b: epilogue.activation.b,
     };
+    let mut overrides = weight.overrides;
+    overrides.push(("SPLIT", f64::from(split)));
+    overrides.extend(epilogue.overrides());
     let mut operands: Vec<Operand> = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
-    operands.extend(weight);
+    operands.extend(weight.operands);
     let groups = [u32_of(n)?.div_ceil(64 / split), u32_of(m.div_ceil(4))?, 1];
     e.dispatch(shader, &overrides, &operands, &params, groups)
 }

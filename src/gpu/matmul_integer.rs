@@ -1,12 +1,14 @@
 //! MatMulInteger. Shader: `shaders/matmul_integer.wgsl`.
 
 use super::emit::{Emit, GpuKernel, grid, u32_of};
-use super::gemm::LANES;
 use super::shader::matmul_integer::{Params, SHADER};
 use crate::Result;
 use crate::ops::product::BatchedProduct;
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMulInteger", matmul_integer)];
+
+/// Invocations side by side along n.
+const LANES: usize = 8;
 
 fn matmul_integer(e: &mut Emit) -> Result<()> {
     let p = BatchedProduct::new(e.node, &e.input_type(0)?.shape, &e.input_type(1)?.shape)?;

@@ -8,9 +8,11 @@ use super::device::GpuDevice;
 use super::emit::{Buffers, Emit, Recorded};
 use super::families;
 use super::host_step::HostStep;
+use super::profile::Timer;
 use super::readback::Staging;
 use super::storage::{self, is_computable, payload_bytes};
 use super::weights::WeightCache;
+use crate::clock::now_ms;
 use crate::cpu::Threads;
 use crate::graph::{Place, Schedule, Weight};
 use crate::tensor::Tensor;
@@ -24,6 +26,10 @@ pub struct Program {
     /// One per node.
     steps: Vec<Step>,
     staging: Staging,
+    /// Present while profiling.
+    timer: Option<Timer>,
+    /// Milliseconds of each node in the last profiled run.
+    times: Vec<f64>,
 }
 
 enum Step {
@@ -83,7 +89,22 @@ impl Program {
             });
         }
         device.check()?;
-        Ok(Program { device, schedule, threads: threads.clone(), buffers, steps, staging: Staging::default() })
+        let times = vec![0.0; steps.len()];
+        let (threads, staging) = (threads.clone(), Staging::default());
+        Ok(Program { device, schedule, threads, buffers, steps, staging, timer: None, times })
+    }
+
+    /// Whether later runs measure every node, which splits the pass and costs time. `Unsupported` where the device has
+    /// no timestamps.
+    pub fn set_profiling(&mut self, on: bool) -> Result<()> {
+        self.timer = if on { Some(Timer::new(&self.device, self.steps.len())?) } else { None };
+        self.times.fill(0.0);
+        Ok(())
+    }
+
+    /// Milliseconds of each node in the last profiled run; zeros without one.
+    pub fn times(&self) -> &[f64] {
+        &self.times
     }
 
     pub fn schedule(&self) -> &Schedule {
@@ -103,6 +124,9 @@ impl Program {
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         self.device.check()?;
         self.upload(inputs)?;
+        if let Some(timer) = &mut self.timer {
+            timer.begin();
+        }
         let schedule = self.schedule.clone();
         // What host steps computed or read, by slot, until a GPU step overwrites the slot.
         let mut mirror: HashMap<usize, Tensor> = HashMap::new();
@@ -132,30 +156,28 @@ impl Program {
         Ok(())
     }
 
-    /// One compute pass with the dispatches of these GPU steps.
-    fn encode(&self, steps: std::ops::Range<usize>, mirror: &mut HashMap<usize, Tensor>) -> wgpu::CommandEncoder {
+    /// One compute pass with the dispatches of these GPU steps; a pass for each while profiling.
+    fn encode(&mut self, steps: std::ops::Range<usize>, mirror: &mut HashMap<usize, Tensor>) -> wgpu::CommandEncoder {
         let descriptor = wgpu::CommandEncoderDescriptor { label: Some("fewbit") };
         let mut encoder = self.device.device.create_command_encoder(&descriptor);
-        if steps.is_empty() {
-            return encoder;
-        }
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for index in steps {
-            if let Step::Gpu(dispatches) = &self.steps[index] {
-                for dispatch in dispatches {
-                    pass.set_pipeline(&dispatch.pipeline);
-                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                    let [x, y, z] = dispatch.groups;
-                    pass.dispatch_workgroups(x, y, z);
-                }
+        if let Some(timer) = &mut self.timer {
+            for index in steps.clone() {
+                let timestamp_writes = timer.pass(index);
+                let mut pass =
+                    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+                dispatch(&mut pass, &self.steps[index]);
             }
+        } else if !steps.is_empty() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.steps[steps.clone()].iter().for_each(|step| dispatch(&mut pass, step));
+        }
+        for index in steps {
             for &id in self.schedule.graph.nodes[index].outputs.iter().flatten() {
                 if let Place::Slot(slot) = self.schedule.place(id) {
                     mirror.remove(&slot);
                 }
             }
         }
-        drop(pass);
         encoder
     }
 
@@ -177,7 +199,9 @@ impl Program {
             mirror.insert(*slot, storage::from_gpu(ty, &bytes)?);
         }
         let Step::Host { step, .. } = &self.steps[index] else { return Ok(()) };
+        let start = now_ms();
         let results = step.run(schedule, index, inputs, mirror, &self.threads)?;
+        self.times[index] = now_ms() - start;
         for (id, tensor) in schedule.graph.nodes[index].outputs.iter().zip(results) {
             if let (Some(tensor), Some(Place::Slot(slot))) = (tensor, id.map(|id| schedule.place(id))) {
                 let bytes = storage::to_gpu(&tensor)?;
@@ -192,7 +216,7 @@ impl Program {
     async fn outputs(
         &mut self,
         inputs: &[&Tensor],
-        encoder: wgpu::CommandEncoder,
+        mut encoder: wgpu::CommandEncoder,
         mirror: &HashMap<usize, Tensor>,
     ) -> Result<Vec<Tensor>> {
         let schedule = self.schedule.clone();
@@ -204,7 +228,14 @@ impl Program {
                 sources.push((self.buffers.slots[slot].clone(), payload_bytes(ty)));
             }
         }
-        let mut bytes = self.staging.read(&self.device, encoder, &sources).await?.into_iter();
+        sources.extend(self.timer.as_ref().map(|timer| timer.resolve(&mut encoder)));
+        let mut bytes = self.staging.read(&self.device, encoder, &sources).await?;
+        if let Some(timer) = &self.timer {
+            for (node, ms) in timer.durations(&bytes.pop().unwrap_or_default()) {
+                self.times[node] = ms;
+            }
+        }
+        let mut bytes = bytes.into_iter();
         let mut results = Vec::with_capacity(schedule.graph.outputs.len());
         for &id in &schedule.graph.outputs {
             let lost = || Error::Usage(format!("output `{}` has no storage", schedule.graph.value(id).name));
@@ -224,6 +255,16 @@ impl Program {
             });
         }
         Ok(results)
+    }
+}
+
+fn dispatch(pass: &mut wgpu::ComputePass, step: &Step) {
+    let Step::Gpu(dispatches) = step else { return };
+    for dispatch in dispatches {
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.bind_group, &[]);
+        let [x, y, z] = dispatch.groups;
+        pass.dispatch_workgroups(x, y, z);
     }
 }
 

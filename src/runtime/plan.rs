@@ -46,7 +46,7 @@ pub struct Report {
 pub struct NodeReport {
     pub op: String,
     pub name: String,
-    /// Duration in the last run; 0 where the backend does not measure single nodes.
+    /// Duration in the last run; on a GPU in the last profiled one, 0 without.
     pub ms: f64,
     /// `cpu`, `gpu`, or why the node of a GPU session runs on the CPU.
     pub place: String,
@@ -84,6 +84,15 @@ impl Plan {
         }
     }
 
+    /// Whether later runs measure every node. The CPU always does; a GPU needs timestamps, `Unsupported` without.
+    pub fn set_profiling(&mut self, on: bool) -> Result<()> {
+        match &mut self.program {
+            Program::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Program::Gpu(program) => program.set_profiling(on),
+        }
+    }
+
     pub fn report(&self) -> Report {
         let (schedule, places): (&Schedule, Vec<(f64, String)>) = match &self.program {
             Program::Cpu(program) => {
@@ -92,10 +101,11 @@ impl Plan {
             #[cfg(feature = "gpu")]
             Program::Gpu(program) => {
                 let place = |p| match p {
-                    gpu::program::Placement::Gpu(_) => (0.0, "gpu".into()),
-                    gpu::program::Placement::Host(why) => (0.0, why),
+                    gpu::program::Placement::Gpu(_) => "gpu".into(),
+                    gpu::program::Placement::Host(why) => why,
                 };
-                (program.schedule(), program.placement().into_iter().map(place).collect())
+                let places = program.placement().into_iter().map(place);
+                (program.schedule(), program.times().iter().copied().zip(places).collect())
             }
         };
         let nodes = schedule.graph.nodes.iter().zip(places);

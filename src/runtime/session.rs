@@ -80,6 +80,23 @@ impl Session {
         Ok(names.zip(outputs).collect())
     }
 
+    /// One run that measures every node, for `report`. It is slower than others on a GPU, which needs timestamps for it
+    /// (`Unsupported` without).
+    pub async fn profile_async(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Report> {
+        let inputs = self.order(inputs)?;
+        let plan = self.plan(&inputs)?;
+        plan.set_profiling(true)?;
+        let ran = plan.run(&inputs).await;
+        let report = plan.report();
+        plan.set_profiling(false)?;
+        ran.map(|_| report)
+    }
+
+    #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
+    pub fn profile(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Report> {
+        pollster::block_on(self.profile_async(inputs))
+    }
+
     async fn attempt(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         self.plan(inputs)?.run(inputs).await
     }
