@@ -6,7 +6,12 @@
 #[allow(dead_code)]
 mod harness;
 
-use fewbit::graph::Attrs;
+use std::sync::Arc;
+
+use fewbit::cpu::Threads;
+use fewbit::gpu::GpuDevice;
+use fewbit::graph::{Attrs, Dim, Graph, Model};
+use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{DType, Tensor, TensorType};
 use harness::{In, device, run_node};
 
@@ -14,6 +19,32 @@ use harness::{In, device, run_node};
 fn every_family_agrees_with_the_cpu() {
     let verdicts = pollster::block_on(fewbit::gpu::selfcheck::self_check(&device())).unwrap();
     assert!(verdicts.iter().all(|v| v.passed), "{verdicts:?}");
+}
+
+fn relu_model() -> Model {
+    let mut graph = Graph::default();
+    let x = graph.add_input("x", DType::F32, vec![Dim::Known(3)]);
+    let y = graph.add_node("Relu", "y", &[x], Attrs::default());
+    graph.outputs.push(y);
+    Model { graph, ..Model::default() }
+}
+
+#[test]
+fn a_session_checks_its_operators_and_leaves_out_what_fails() {
+    let gpu = Arc::new(pollster::block_on(GpuDevice::new()).unwrap());
+    let device = Device::Gpu(gpu.clone(), Threads::single());
+    let x = Tensor::new([3], &[-1f32, 0.0, 2.0]).unwrap();
+    let run = || {
+        let mut session = Session::new(&relu_model(), &device).unwrap();
+        let y = session.run(&[("x", &x)]).unwrap().remove(0).1.to_f32().unwrap();
+        assert_eq!(y, [0.0, 0.0, 2.0]);
+        session.report().unwrap().nodes[0].place.clone()
+    };
+    assert!(!gpu.is_checked("Relu"));
+    assert_eq!(run(), "gpu");
+    assert!(gpu.is_checked("Relu") && !gpu.is_checked("Conv"));
+    gpu.disable("Relu");
+    assert!(run().contains("differs from the CPU"));
 }
 
 #[test]

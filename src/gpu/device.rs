@@ -17,6 +17,8 @@ pub struct GpuDevice {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// Operators that failed the self-check.
     disabled: Mutex<BTreeSet<String>>,
+    /// Operators that the self-check has seen, failed or not.
+    checked: Mutex<BTreeSet<&'static str>>,
     /// Bound where a kernel's optional operand is left out.
     pub(super) absent: wgpu::Buffer,
 }
@@ -79,8 +81,8 @@ impl GpuDevice {
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
-        let (pipelines, disabled) = (Mutex::default(), Mutex::default());
-        Ok(GpuDevice { device, queue, report, limits, features, faults, pipelines, disabled, absent })
+        let (pipelines, disabled, checked) = Default::default();
+        Ok(GpuDevice { device, queue, report, limits, features, faults, pipelines, disabled, checked, absent })
     }
 
     pub fn name(&self) -> String {
@@ -132,6 +134,15 @@ impl GpuDevice {
 
     pub fn is_disabled(&self, operator: &str) -> bool {
         lock(&self.disabled).contains(operator)
+    }
+
+    /// Whether the self-check has seen an operator, failed or not.
+    pub fn is_checked(&self, operator: &str) -> bool {
+        lock(&self.checked).contains(operator)
+    }
+
+    pub(super) fn set_checked(&self, operator: &'static str) {
+        lock(&self.checked).insert(operator);
     }
 
     /// Blocks until submitted work is done. A browser does that by itself between tasks.

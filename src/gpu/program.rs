@@ -1,7 +1,7 @@
 //! A schedule as GPU work: pipelines, bind groups and buffers are made once; a run is one submission, split only by
 //! nodes that the GPU cannot compute.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::device::GpuDevice;
@@ -118,6 +118,16 @@ impl Program {
             Step::Host { why, .. } => Placement::Host(why.clone()),
         };
         self.steps.iter().map(place).collect()
+    }
+
+    pub fn device(&self) -> &Arc<GpuDevice> {
+        &self.device
+    }
+
+    /// The operators that run on the GPU.
+    pub fn operators(&self) -> BTreeSet<String> {
+        let on_gpu = self.steps.iter().zip(&self.schedule.graph.nodes).filter(|(s, _)| matches!(s, Step::Gpu(_)));
+        on_gpu.map(|(_, node)| node.op.clone()).collect()
     }
 
     /// `inputs` in the order of `graph.inputs`, of the schedule's types; outputs in the order of `graph.outputs`.

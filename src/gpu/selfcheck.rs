@@ -1,6 +1,7 @@
 //! Nothing unproved on a device is trusted: every kernel family is compared with the CPU on small inputs, and operators
 //! that differ are switched off, so that their nodes run on the CPU.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,9 +11,10 @@ use super::program::{Placement, Program};
 use super::storage::storage_bytes;
 use super::weights::WeightCache;
 use crate::cpu::{self, Threads};
-use crate::graph::{Attr, Attrs, Dim, Graph, Node, TypedGraph, plan};
+use crate::graph::{Attr, Attrs, Dim, Graph, Node, TypedGraph, Weight, plan};
 use crate::ops::{self, Infer};
 use crate::tensor::{DType, Tensor, TensorType};
+use crate::weights::{Encoded, Palette};
 use crate::{Error, Result};
 
 /// Largest difference from the CPU, relative to 1 + |value|, that passes.
@@ -27,63 +29,109 @@ pub struct Verdict {
     pub why: String,
 }
 
-/// `(operator, attributes, input shapes)`: ragged, so that edges of tiles are met.
-type Check = (&'static str, &'static [(&'static str, i64)], &'static [&'static [usize]]);
+struct Check {
+    operator: &'static str,
+    attrs: &'static [(&'static str, i64)],
+    /// Of the inputs. Ragged, so that edges of tiles are met.
+    shapes: &'static [&'static [usize]],
+    /// Input 1 is a 4-bit palette.
+    few_bit: bool,
+}
+
+const fn dense(
+    operator: &'static str,
+    attrs: &'static [(&'static str, i64)],
+    shapes: &'static [&'static [usize]],
+) -> Check {
+    Check { operator, attrs, shapes, few_bit: false }
+}
+
+const fn few_bit(
+    operator: &'static str,
+    attrs: &'static [(&'static str, i64)],
+    shapes: &'static [&'static [usize]],
+) -> Check {
+    Check { operator, attrs, shapes, few_bit: true }
+}
 
 const CHECKS: &[Check] = &[
-    ("Relu", &[], &[&[3, 37]]),
-    ("Gelu", &[], &[&[3, 37]]),
-    ("Add", &[], &[&[5, 7, 3], &[7, 1]]),
-    ("MatMul", &[], &[&[2, 9, 13], &[2, 13, 35]]),
-    ("Gemm", &[("transB", 1)], &[&[9, 13], &[35, 13], &[35]]),
-    ("fewbit.Linear", &[("transposed", 1)], &[&[11, 13], &[35, 13], &[35]]),
-    ("Conv", &[], &[&[1, 5, 9, 11], &[10, 5, 3, 3], &[10]]),
-    ("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
-    ("ConvTranspose", &[], &[&[1, 5, 6, 7], &[5, 9, 3, 3]]),
-    ("Attention", &[], &[&[1, 2, 9, 8], &[1, 2, 11, 8], &[1, 2, 11, 8]]),
-    ("Softmax", &[], &[&[5, 77]]),
-    ("LayerNormalization", &[], &[&[5, 77], &[77], &[77]]),
-    ("GlobalAveragePool", &[], &[&[1, 3, 7, 7]]),
+    dense("Relu", &[], &[&[3, 37]]),
+    dense("Gelu", &[], &[&[3, 37]]),
+    dense("Add", &[], &[&[5, 7, 3], &[7, 1]]),
+    dense("MatMul", &[], &[&[2, 9, 13], &[2, 13, 35]]),
+    dense("Gemm", &[("transB", 1)], &[&[9, 13], &[35, 13], &[35]]),
+    dense("fewbit.Linear", &[("transposed", 1)], &[&[11, 13], &[35, 13], &[35]]),
+    few_bit("fewbit.Linear", &[("transposed", 1)], &[&[11, 43], &[35, 43], &[35]]),
+    few_bit("fewbit.Linear", &[("transposed", 1)], &[&[3, 43], &[35, 43]]),
+    dense("Conv", &[], &[&[1, 5, 9, 11], &[10, 5, 3, 3], &[10]]),
+    dense("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
+    few_bit("Conv", &[], &[&[1, 5, 9, 11], &[10, 5, 3, 3], &[10]]),
+    few_bit("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
+    dense("ConvTranspose", &[], &[&[1, 5, 6, 7], &[5, 9, 3, 3]]),
+    dense("Attention", &[], &[&[1, 2, 9, 8], &[1, 2, 11, 8], &[1, 2, 11, 8]]),
+    dense("Softmax", &[], &[&[5, 77]]),
+    dense("LayerNormalization", &[], &[&[5, 77], &[77], &[77]]),
+    dense("GlobalAveragePool", &[], &[&[1, 3, 7, 7]]),
 ];
 
 /// Runs every check and switches off the operators that fail. A lost device is an error, not a verdict.
 pub async fn self_check(device: &Arc<GpuDevice>) -> Result<Vec<Verdict>> {
+    verdicts(device, |_| true).await
+}
+
+/// Checks those of `operators` that were not checked on this device yet, and switches off what fails. True if all
+/// passed.
+pub async fn prove(device: &Arc<GpuDevice>, operators: &BTreeSet<String>) -> Result<bool> {
+    let verdicts = verdicts(device, |op| operators.contains(op) && !device.is_checked(op)).await?;
+    Ok(verdicts.iter().all(|v| v.passed))
+}
+
+async fn verdicts(device: &Arc<GpuDevice>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Verdict>> {
     let mut verdicts: Vec<Verdict> = Vec::new();
-    for &(operator, attrs, shapes) in CHECKS {
-        let why = match check(device, operator, attrs, shapes).await {
+    for check in CHECKS.iter().filter(|c| wanted(c.operator)) {
+        let why = match run(device, check).await {
             Ok(why) => why,
             Err(e) if device.is_lost() => return Err(e),
             Err(e) => e.to_string(),
         };
         if !why.is_empty() {
-            device.disable(operator);
+            device.disable(check.operator);
         }
-        match verdicts.iter_mut().find(|v| v.operator == operator) {
-            Some(known) if !why.is_empty() => *known = Verdict { operator, passed: false, why },
+        match verdicts.iter_mut().find(|v| v.operator == check.operator) {
+            Some(known) if !why.is_empty() => *known = Verdict { operator: check.operator, passed: false, why },
             Some(_) => {}
-            None => verdicts.push(Verdict { operator, passed: why.is_empty(), why }),
+            None => verdicts.push(Verdict { operator: check.operator, passed: why.is_empty(), why }),
         }
     }
+    verdicts.iter().for_each(|v| device.set_checked(v.operator));
     Ok(verdicts)
 }
 
 /// Empty if GPU and CPU agree, or if either has no kernel (then there is nothing to distrust).
-async fn check(device: &Arc<GpuDevice>, operator: &str, attrs: &[(&str, i64)], shapes: &[&[usize]]) -> Result<String> {
+async fn run(device: &Arc<GpuDevice>, check: &Check) -> Result<String> {
+    let Check { operator, shapes, .. } = check;
     let (Some(infer), Some(_)) = (ops::find(operator), cpu::find(operator)) else { return Ok(String::new()) };
-    let mut attributes = Attrs::default();
-    for (name, value) in attrs {
-        attributes.set(name, Attr::Int(*value));
+    let mut attrs = Attrs::default();
+    for (name, value) in check.attrs {
+        attrs.set(name, Attr::Int(*value));
     }
-    let inputs: Vec<Tensor> = shapes.iter().enumerate().map(|(i, s)| sample(s, i)).collect::<Result<_>>()?;
     let mut graph = Graph { name: "self-check".into(), ..Graph::default() };
-    let dims = |s: &[usize]| s.iter().map(|&d| Dim::Known(d)).collect();
-    let ids: Vec<_> = shapes.iter().map(|s| Some(graph.add_input("x", DType::F32, dims(s)))).collect();
+    let (mut inputs, mut types, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, shape) in shapes.iter().enumerate() {
+        types.push(Some(TensorType::new(DType::F32, *shape)));
+        if check.few_bit && i == 1 {
+            ids.push(Some(graph.add_weight("w", sample_palette(shape)?)));
+        } else {
+            inputs.push(sample(shape, i)?);
+            let dims = shape.iter().map(|&d| Dim::Known(d)).collect();
+            ids.push(Some(graph.add_input("x", DType::F32, dims)));
+        }
+    }
     let out = graph.add_value("y");
     graph.outputs.push(out);
     let (name, op) = (operator.to_string(), operator.to_string());
-    let node = Node { name, op, inputs: ids, outputs: vec![Some(out)], attrs: attributes };
-    let mut types: Vec<Option<TensorType>> = inputs.iter().map(|t| Some(t.ty().clone())).collect();
-    let output = infer(&Infer { node: &node, types: types.clone(), values: vec![None; inputs.len()] })?;
+    let node = Node { name, op, inputs: ids, outputs: vec![Some(out)], attrs };
+    let output = infer(&Infer { node: &node, types: types.clone(), values: vec![None; shapes.len()] })?;
     types.extend(output.into_iter().take(1).map(Some));
     graph.nodes.push(node);
 
@@ -114,4 +162,15 @@ fn sample(shape: &[usize], seed: usize) -> Result<Tensor> {
     let count = shape.iter().product::<usize>();
     let value = |i: usize| ((i * 37 + seed * 11 + 5) % 101) as f32 / 50.5 - 1.0;
     Tensor::new(shape, &(0..count).map(value).collect::<Vec<_>>())
+}
+
+/// A 4-bit palette with a table for every three rows, and reproducible codes.
+fn sample_palette(shape: &[usize]) -> Result<Weight> {
+    let (rows, cols) = (shape[0], shape[1..].iter().product::<usize>());
+    let stride = (cols * 4).div_ceil(32) * 4;
+    let codes: Vec<u8> = (0..rows * stride).map(|i| (i * 29 + 3) as u8).collect();
+    let tables = rows.div_ceil(3);
+    let (codes, table) = (Tensor::new([rows, stride], &codes)?, sample(&[tables, 16], 1)?);
+    let palette = Palette::new(shape.to_vec(), 4, 3, codes, table, None)?;
+    Ok(Weight::Encoded(Arc::new(Encoded::Palette(palette))))
 }

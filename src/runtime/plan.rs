@@ -75,6 +75,16 @@ impl Plan {
         }
     }
 
+    /// Compares the GPU's operators with the CPU, each once per device. False if one failed: it is switched off, and the
+    /// plan is to be built anew without it.
+    pub async fn prove(&self) -> Result<bool> {
+        match &self.program {
+            Program::Cpu(_) => Ok(true),
+            #[cfg(feature = "gpu")]
+            Program::Gpu(program) => gpu::selfcheck::prove(program.device(), &program.operators()).await,
+        }
+    }
+
     /// `inputs` in the order of the graph's inputs, of the plan's types.
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         match &mut self.program {

@@ -84,7 +84,7 @@ impl Session {
     /// (`Unsupported` without).
     pub async fn profile_async(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Report> {
         let inputs = self.order(inputs)?;
-        let plan = self.plan(&inputs)?;
+        let plan = self.proved(&inputs).await?;
         plan.set_profiling(true)?;
         let ran = plan.run(&inputs).await;
         let report = plan.report();
@@ -98,7 +98,15 @@ impl Session {
     }
 
     async fn attempt(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        self.plan(inputs)?.run(inputs).await
+        self.proved(inputs).await?.run(inputs).await
+    }
+
+    /// The plan for these inputs, without operators that this GPU computes wrongly.
+    async fn proved(&mut self, inputs: &[&Tensor]) -> Result<&mut Plan> {
+        if !self.plan(inputs)?.prove().await? {
+            self.plans.clear();
+        }
+        self.plan(inputs)
     }
 
     /// Builds the plan for these inputs without running it.
