@@ -4,7 +4,8 @@
 //   pkg-scripts/bench-browser.mjs [--runs 20] [--json] [--only PART-OF-A-NAME]
 //
 // Batch 1, random input, everything in the page's own thread, median after a warm-up. "cold" is from opening a page to
-// the first label, weights from this machine, nothing cached; there both decode and label the same photo. Without a
+// the first label, weights from this machine, nothing cached: with the same float model and code around both engines, and
+// fewbit's own page with its own model, against the former. Without a
 // hardware GPU, WebGPU runs on SwiftShader: its ratios tell something, its times nothing.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -61,11 +62,9 @@ async function time({ engine, backend, url, dims, runs, budget }) {
   return { median_ms: times[times.length >> 1], min_ms: times[0], runs: times.length, ready_ms: ready };
 }
 
-const ORT_PAGE = `<!doctype html><title>onnxruntime-web</title><script type="module">
-import * as ort from '/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs';
-ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = '/node_modules/onnxruntime-web/dist/';
-const opening = ort.InferenceSession.create('/models/efficientnet_lite0.onnx', { executionProviders: ['wasm'] });
+/** A page that opens the float model with an engine and labels a photo: the same code around `engine`. */
+const coldPage = (name, engine) => `<!doctype html><title>${name}</title><script type="module">
+${engine}
 const blob = await (await fetch('/samples/chelsea.jpg')).blob();
 const bitmap = await createImageBitmap(blob);
 const side = Math.floor(0.875 * Math.min(bitmap.width, bitmap.height));
@@ -74,12 +73,31 @@ canvas.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, 
 const { data } = canvas.getImageData(0, 0, 224, 224);
 const input = new Float32Array(3 * 224 * 224);
 for (let i = 0; i < 224 * 224; i++) for (let c = 0; c < 3; c++) input[c * 224 * 224 + i] = (data[4 * i + c] - 127) / 128;
-const session = await opening;
-const outputs = await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', input, [1, 3, 224, 224]) });
-const logits = outputs[session.outputNames[0]].data;
+const logits = await run(input, [1, 3, 224, 224]);
 document.body.textContent = String(logits.indexOf(Math.max(...logits)));
 performance.mark('labelled');
 </script>`;
+
+const PAGES = {
+  '/cold/onnxruntime': coldPage('onnxruntime-web', `
+import * as ort from '/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs';
+ort.env.wasm.numThreads = 1;
+ort.env.wasm.wasmPaths = '/node_modules/onnxruntime-web/dist/';
+const opening = ort.InferenceSession.create('/models/efficientnet_lite0.onnx', { executionProviders: ['wasm'] });
+const run = async (data, dims) => {
+  const session = await opening;
+  const outputs = await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', data, dims) });
+  return outputs[session.outputNames[0]].data;
+};`),
+  '/cold/fewbit': coldPage('fewbit', `
+import { load } from '/dist/index.js';
+const opening = load('/models/efficientnet_lite0.onnx', { device: 'wasm', worker: false, cache: 'none' });
+const run = async (data, dims) => {
+  const model = await opening;
+  const outputs = await model.run({ [model.info.inputs[0].name]: { data, dims } });
+  return Object.values(outputs)[0].data;
+};`),
+};
 
 /** Opens a page in a fresh profile; milliseconds until it marks its first label. */
 async function cold(browser, url) {
@@ -96,9 +114,9 @@ async function cold(browser, url) {
 
 const server = await serveAll({
   before(request, response) {
-    if (request.url !== '/ort') return false;
-    response.writeHead(200, { 'content-type': 'text/html' }).end(ORT_PAGE);
-    return true;
+    const page = PAGES[request.url];
+    if (page) response.writeHead(200, { 'content-type': 'text/html' }).end(page);
+    return Boolean(page);
   },
 });
 const browser = await launch();
@@ -132,8 +150,11 @@ try {
     }
   }
   if ('cold'.includes(options.only)) {
-    note({ model: 'cold', against: 'cold', backend: 'wasm', engine: 'fewbit', median_ms: await cold(browser, `${server.url}/?device=wasm`) });
-    note({ model: 'cold', against: 'cold', backend: 'wasm', engine: 'onnxruntime-web', median_ms: await cold(browser, `${server.url}/ort`) });
+    const timed = async (model, engine, path) =>
+      note({ model, against: 'cold, float model', backend: 'wasm', engine, median_ms: await cold(browser, server.url + path) });
+    await timed('cold, float model', 'fewbit', '/cold/fewbit');
+    await timed('cold, float model', 'onnxruntime-web', '/cold/onnxruntime');
+    await timed('cold, page and 4-bit model', 'fewbit', '/?device=wasm');
   }
 } finally {
   await browser.close();

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 from PIL import Image
 
@@ -50,6 +51,15 @@ def nchw(image: Image.Image, mean, std, scale: float = 1.0) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
 
 
+def with_quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the codes, scales and zero points of its DynamicQuantizeLinear nodes as further outputs."""
+    for node in model.graph.node:
+        if node.op_type == "DynamicQuantizeLinear":
+            for name, dtype in zip(node.output, (onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8)):
+                model.graph.output.append(onnx.helper.make_tensor_value_info(name, dtype, None))
+    return model
+
+
 class Golden:
     def __init__(self):
         self.index = []
@@ -77,7 +87,8 @@ class Golden:
             options = onnxruntime.SessionOptions()
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
             options.log_severity_level = 3
-            self.current = onnxruntime.InferenceSession(MODELS / f"{model}.onnx", options, providers=["CPUExecutionProvider"])
+            graph = with_quantised(onnx.load(MODELS / f"{model}.onnx"))
+            self.current = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
             self.loaded = model
         return self.current
 

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fewbit::formats::npy;
-use fewbit::graph::Model;
+use fewbit::graph::{Dim, Graph, Model, ValueId};
 use fewbit::runtime::{Device, Session};
-use fewbit::tensor::Tensor;
+use fewbit::tensor::{DType, Tensor};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -39,10 +39,9 @@ struct Value {
 const FLOAT: f64 = 1e-3;
 /// With int8 weights the arithmetic is still float.
 const INT8: f64 = 1e-2;
-/// With int8 activations one rounding the other way moves an element by a whole step, which later layers amplify. On the
-/// CPU all values of the first eleven quantisers equal onnxruntime's; then one in 152,064 differs by a step, and 538 do at
-/// the last. onnxruntime's own graph optimisations move these outputs by 3.6e-2.
-const INT8_ACTIVATIONS: f64 = 1e-1;
+/// Where a value lies on the edge between two int8 codes, the last bit of the float arithmetic before decides: this share
+/// of a quantiser's codes may be the neighbour of onnxruntime's.
+const OTHER_CODES: f64 = 1e-4;
 /// Outputs smaller than this are compared absolutely: where the detector finds no text its probabilities are 1e-8, and
 /// onnxruntime's are off by as much.
 const SMALLEST_SCALE: f64 = 1e-4;
@@ -81,6 +80,11 @@ fn devices() -> Vec<Device> {
 
 /// Runs every case of `model`. On a GPU only the operators `host` may run on the CPU.
 fn check(model: &str, tolerance: f64, host: &[&str]) {
+    check_with(model, tolerance, host, |_| ());
+}
+
+/// Like `check`, on a changed graph.
+fn check_with(model: &str, tolerance: f64, host: &[&str], change: fn(&mut Graph)) {
     let Some(cache) = cache() else {
         eprintln!("skipped: no reference outputs; run pkg-scripts/fetch and pkg-scripts/golden.py");
         return;
@@ -93,7 +97,8 @@ fn check(model: &str, tolerance: f64, host: &[&str]) {
     }
     let mut wrong = Vec::new();
     for device in devices() {
-        let loaded = Model::open(cache.join(&cases[0].model_file)).unwrap();
+        let mut loaded = Model::open(cache.join(&cases[0].model_file)).unwrap();
+        change(&mut loaded.graph);
         let mut session = Session::new(&loaded, &device).unwrap();
         for case in &cases {
             let at = format!("{model}/{} on {}", case.case, device.describe());
@@ -130,15 +135,62 @@ fn check(model: &str, tolerance: f64, host: &[&str]) {
 fn run(session: &mut Session, golden: &Path, case: &Case) -> fewbit::Result<f64> {
     let read = |values: &[Value]| values.iter().map(|v| npy::open(golden.join(&v.file))).collect::<Result<Vec<_>, _>>();
     let (inputs, expected) = (read(&case.inputs)?, read(&case.outputs)?);
-    let named: Vec<(&str, &Tensor)> = case.inputs.iter().map(|v| v.name.as_str()).zip(&inputs).collect();
+    let forced: Vec<String> = case.outputs.iter().map(|v| format!("forced {}", v.name)).collect();
+    let wanted = |name: &str| session.graph().inputs.iter().any(|&id| session.graph().value(id).name == name);
+    let inside = forced.iter().map(String::as_str).zip(&expected).filter(|(name, _)| wanted(name));
+    let named: Vec<(&str, &Tensor)> = case.inputs.iter().map(|v| v.name.as_str()).zip(&inputs).chain(inside).collect();
     let outputs = session.run(&named)?;
-    assert_eq!(outputs.len(), expected.len());
     let mut worst = 0f64;
-    for ((value, want), (name, got)) in case.outputs.iter().zip(&expected).zip(&outputs) {
-        assert_eq!((&value.name, want.ty()), (name, got.ty()));
-        worst = worst.max(difference(got.slice()?, want.slice()?));
+    // Beside the model's own outputs a case may hold values from inside.
+    for (name, got) in &outputs {
+        let (_, want) = case.outputs.iter().zip(&expected).find(|(value, _)| value.name == *name).unwrap();
+        assert_eq!(got.ty(), want.ty(), "{name}");
+        worst = worst.max(match want.dtype() {
+            DType::U8 => neighbours(name, got.slice()?, want.slice()?),
+            _ => difference(got.slice()?, want.slice()?),
+        });
     }
     Ok(worst)
+}
+
+/// 0 if all codes are the same but for a few that are neighbours, else infinity.
+fn neighbours(name: &str, got: &[u8], want: &[u8]) -> f64 {
+    let steps = || got.iter().zip(want).map(|(&g, &w)| g.abs_diff(w));
+    let (others, most) = (steps().filter(|&d| d > 0).count(), steps().max().unwrap_or(0));
+    if others > 0 {
+        println!("{name}: {others} of {} codes differ, by at most {most}", want.len());
+    }
+    let allowed = (OTHER_CODES * want.len() as f64).ceil() as usize; // at least one
+    if others <= allowed && most <= 1 { 0.0 } else { f64::INFINITY }
+}
+
+/// Feeds onnxruntime's quantised activations to the nodes that use them, and gives those computed here as outputs: so every
+/// layer is compared by itself, and no rounding grows through the layers behind it.
+fn force_activations(graph: &mut Graph) {
+    let quantisers: Vec<[ValueId; 3]> = graph
+        .nodes
+        .iter()
+        .filter(|n| n.op == "DynamicQuantizeLinear")
+        .map(|n| [0, 1, 2].map(|i| n.outputs[i].unwrap()))
+        .collect();
+    assert!(!quantisers.is_empty());
+    for outputs in quantisers {
+        for (id, dtype) in outputs.into_iter().zip([DType::U8, DType::F32, DType::U8]) {
+            let name = graph.value(id).name.clone();
+            let dims = if id == outputs[0] {
+                ["batch", "sequence", &name].map(|s| Dim::Symbol(s.into())).into()
+            } else {
+                vec![]
+            };
+            let forced = graph.add_input(format!("forced {name}"), dtype, dims);
+            for input in graph.nodes.iter_mut().flat_map(|n| &mut n.inputs) {
+                if *input == Some(id) {
+                    *input = Some(forced);
+                }
+            }
+            graph.outputs.push(id);
+        }
+    }
 }
 
 /// max |got − want| / max(max |want|, SMALLEST_SCALE); NaN if anything is NaN.
@@ -186,10 +238,20 @@ fn minilm_int8_weights() {
     check("minilm_int8", INT8, &[]);
 }
 
+/// The scale of an activation comes from the extremes of a whole tensor: no GPU kernel yet.
+const ON_HOST: &[&str] = &["DynamicQuantizeLinear"];
+
 #[test]
-fn minilm_int8_products() {
-    // Its scale comes from the extremes of a whole tensor: no GPU kernel yet.
-    check("minilm_dynamic", INT8_ACTIVATIONS, &["DynamicQuantizeLinear"]);
+fn minilm_int8_activations_layer_by_layer() {
+    check_with("minilm_dynamic", FLOAT, ON_HOST, force_activations);
+}
+
+/// End to end a single other rounding in an early layer grows to some percent of the largest output: onnxruntime's own
+/// graph optimisations move these outputs by 3.6e-2, the order of a GPU's sums by 7.4e-2. Only the CPU rounds so nearly
+/// alike that its outputs can be held to anything.
+#[test]
+fn minilm_int8_activations() {
+    check("minilm_dynamic", if on_gpu() { f64::INFINITY } else { 3e-2 }, ON_HOST);
 }
 
 #[test]
@@ -197,4 +259,6 @@ fn a_wrong_or_missing_number_is_a_difference() {
     assert_eq!(difference(&[1.0, -4.0], &[1.0, -4.0]), 0.0);
     assert_eq!(difference(&[1.0, -3.0], &[1.0, -4.0]), 0.25);
     assert!(difference(&[f32::NAN, 1.0], &[1.0, 1.0]).is_nan());
+    assert_eq!(neighbours("x", &[1, 8, 5], &[1, 7, 5]), 0.0);
+    assert_eq!(neighbours("x", &[1, 9, 5], &[1, 7, 5]), f64::INFINITY);
 }
