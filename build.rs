@@ -1,11 +1,11 @@
 //! Compiles `shaders/*.wgsl` (WGSL with WESL imports and `@if`), validates every permutation with naga, and writes one
 //! Rust module per kernel with its bindings, overrides and uniform struct, so that host and shader cannot disagree.
 
-#[path = "build/permute.rs"]
+#[path = "shaders/build/permute.rs"]
 mod permute;
-#[path = "build/reflect.rs"]
+#[path = "shaders/build/reflect.rs"]
 mod reflect;
-#[path = "build/rust.rs"]
+#[path = "shaders/build/rust.rs"]
 mod rust;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,6 @@ use std::process::exit;
 
 fn main() {
     println!("cargo::rerun-if-changed=shaders");
-    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var_os("CARGO_FEATURE_GPU").is_none() {
         return;
