@@ -2,7 +2,7 @@
 
 use super::Threads;
 use super::decode::decode_row;
-use super::gemm::epilogue::{Epilogue, finish_row};
+use super::gemm::epilogue::{Epilogue, finish};
 use super::gemm::with_scratch;
 use super::simd::{fma, multiversion};
 use crate::weights::Encoded;
@@ -27,17 +27,8 @@ pub fn matvec(threads: &Threads, x: &[f32], weight: &Encoded, epilogue: &Epilogu
                 }
             }
         });
-        finish(level, y, i * share, n, epilogue);
+        finish(level, y, 0, i * share, n, epilogue);
     });
-}
-
-multiversion! {
-    fn finish = finish_body(y: &mut [f32], col: usize, width: usize, epilogue: &Epilogue)
-}
-
-#[inline(always)]
-fn finish_body<const FMA: bool>(y: &mut [f32], col: usize, width: usize, epilogue: &Epilogue) {
-    finish_row::<FMA>(y, 0, col, width, epilogue);
 }
 
 multiversion! {

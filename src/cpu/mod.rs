@@ -21,6 +21,7 @@ pub mod gemm;
 pub mod grid_sample;
 pub mod integer;
 pub mod layer_norm;
+pub mod layout;
 pub mod linear;
 #[cfg(feature = "full")]
 pub mod loss;
@@ -31,6 +32,7 @@ mod number;
 pub mod numeric;
 pub mod pad;
 pub mod pairs;
+mod panel_codes;
 pub mod pool;
 pub mod product;
 pub mod program;

@@ -146,7 +146,8 @@ pub fn product(threads: &Threads, m: usize, a: &Bytes, b: &PairPanels, c: &mut [
                 for first in (0..rows).step_by(mr) {
                     let lanes = mr.min(rows - first);
                     let a = &panels[first * pairs..][..mr * pairs];
-                    tile::multiply_pairs(level, pairs, lanes, cols, a, b, &mut sums);
+                    let a = tile::Lanes::new(a, 1, mr, pairs);
+                    tile::multiply_pairs(level, lanes, cols, a, b, &mut sums);
                     for (i, sums) in sums.chunks_exact(nr).take(lanes).enumerate() {
                         c[(first + i) * n + left..][..cols].copy_from_slice(&sums[..cols]);
                     }

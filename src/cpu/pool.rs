@@ -19,6 +19,7 @@ pub const KERNELS: &[Kernel] = &[
         pool(c, &windows, Fold::Norm(c.node.attrs.int_or("p", 2) as f32))
     }),
     Kernel::new("GlobalAveragePool", |c| pool(c, &whole(c)?, Fold::Mean { padding: false })),
+    Kernel::new("fewbit.GlobalAveragePool", mean_last),
     Kernel::new("GlobalMaxPool", |c| pool(c, &whole(c)?, Fold::Max)),
     Kernel::new("GlobalLpPool", |c| pool(c, &whole(c)?, Fold::Norm(c.node.attrs.int_or("p", 2) as f32))),
 ];
@@ -52,6 +53,31 @@ fn whole(call: &Call) -> Result<[Window; 3]> {
     let len: usize = call.input(0)?.shape[2..].iter().product();
     let window = |len| Window { len, out: 1, kernel: len, stride: 1, dilation: 1, before: 0, after: 0 };
     Ok([window(1), window(1), window(len)])
+}
+
+/// The mean over the pixels of an f32 image that lies channels last (`cpu::layout`).
+fn mean_last(call: &mut Call) -> Result<()> {
+    let (shape, x) = (call.input(0)?.shape, call.slice::<f32>(0)?);
+    let [_, channels, ref plane @ ..] = *shape else { return Err(call.node.error("needs images")) };
+    let pixels: usize = plane.iter().product();
+    if channels * pixels == 0 {
+        call.output::<f32>(0)?.fill(f32::NAN);
+        return Ok(());
+    }
+    for (x, y) in x.chunks_exact(channels * pixels).zip(call.output::<f32>(0)?.chunks_exact_mut(channels)) {
+        y.fill(0.0);
+        // Sums of sums of 64 pixels: the rounding error of a long row of additions grows with its length.
+        let mut part = vec![0.0; channels];
+        for x in x.chunks(64 * channels) {
+            part.fill(0.0);
+            for x in x.chunks_exact(channels) {
+                part.iter_mut().zip(x).for_each(|(sum, v)| *sum += v);
+            }
+            y.iter_mut().zip(&part).for_each(|(y, sum)| *y += sum);
+        }
+        y.iter_mut().for_each(|y| *y /= pixels as f32);
+    }
+    Ok(())
 }
 
 fn max_pool(call: &mut Call) -> Result<()> {

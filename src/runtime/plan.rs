@@ -60,6 +60,7 @@ impl Plan {
         let on_cpu = |op: &str, i: usize| cpu::find(op).is_some_and(|k| k.encoded_inputs.contains(&i));
         match device {
             Device::Cpu(threads) => {
+                cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
                 Ok(Plan { program: cpu_program(schedule, threads)?, decoded })

@@ -47,6 +47,31 @@ pub const GEOMETRIES: &[Geometry] = &[
     geometry(&[1, 64, 5, 5], &[8, 64, 3, 3], 1, &[], &[1, 1, 1, 1], &[]),
 ];
 
+/// Convolutions with channels last on one side or both: `(geometry, input last, output last)`. Depthwise ones have whole
+/// and partial vectors of channels, fewer pixels than a block and more, borders that no tap reaches.
+pub const LAST: &[(Geometry, bool, bool)] = &[
+    (geometry(&[1, 1, 1, 1], &[1, 1, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[2, 5, 7, 9], &[13, 5, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[2, 5, 7, 9], &[13, 5, 1, 1], 1, &[], &[], &[]), true, false),
+    (geometry(&[2, 5, 7, 9], &[13, 5, 1, 1], 1, &[], &[], &[]), false, true),
+    (geometry(&[1, 24, 21, 13], &[48, 24, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[1, 600, 7, 7], &[40, 600, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[1, 512, 5, 5], &[70, 512, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[1, 8, 25, 27], &[16, 8, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[0, 8, 4, 4], &[16, 8, 1, 1], 1, &[], &[], &[]), true, true),
+    (geometry(&[2, 3, 17, 29], &[35, 3, 3, 3], 1, &[2, 2], &[0, 1, 1, 0], &[]), false, true),
+    (geometry(&[1, 4, 12, 10], &[6, 4, 3, 2], 1, &[1, 3], &[2, 0, 3, 4], &[2, 3]), false, true),
+    (geometry(&[1, 3, 8, 8], &[4, 3, 3, 3], 1, &[1, 1], &[-1, 0, 0, -2], &[]), false, true),
+    (geometry(&[1, 2, 3, 3], &[4, 2, 3, 3], 1, &[], &[4, 4, 4, 4], &[]), false, true),
+    (geometry(&[2, 8, 10, 10], &[8, 1, 3, 3], 8, &[], &[1, 1, 1, 1], &[]), true, true),
+    (geometry(&[1, 37, 7, 7], &[37, 1, 5, 5], 37, &[], &[2, 2, 2, 2], &[]), true, true),
+    (geometry(&[1, 101, 9, 12], &[101, 1, 5, 5], 101, &[2, 2], &[1, 2, 2, 1], &[]), true, true),
+    (geometry(&[2, 20, 9, 30], &[20, 1, 3, 3], 20, &[1, 2], &[2, 0, 1, 3], &[2, 1]), true, true),
+    (geometry(&[1, 5, 6, 6], &[5, 1, 3, 3], 5, &[3, 2], &[-1, -1, 0, -1], &[]), true, true),
+    (geometry(&[1, 6, 2, 3], &[6, 1, 3, 3], 6, &[], &[3, 4, 3, 4], &[]), true, true),
+    (geometry(&[1, 6, 4, 5], &[6, 1, 3, 5], 6, &[], &[1, 6, 1, 6], &[1, 3]), true, true),
+];
+
 impl Geometry {
     pub fn attrs(&self) -> Attrs {
         let mut attrs = attrs(&[("group", Attr::Int(self.group))]);
@@ -146,6 +171,78 @@ pub fn encoded_cases() -> Vec<Case> {
                 expected: g.reference(&wide(&x), &w),
                 inputs: vec![dense(&x), encoded(weight)],
             });
+        }
+    }
+    cases
+}
+
+/// `[batch, channels, pixels…]` to `[batch, pixels…, channels]`.
+fn channels_last<T: Copy>(values: &[T], batch: usize, channels: usize) -> Vec<T> {
+    let pixels = values.len() / (batch * channels).max(1);
+    let at = |i: usize| (i / (pixels * channels), i % channels, i / channels % pixels);
+    let place = |(b, c, p): (usize, usize, usize)| values[(b * channels + c) * pixels + p];
+    (0..values.len()).map(|i| place(at(i))).collect()
+}
+
+/// `LAST` with dense and few-bit weights, then fused.
+pub fn last_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (seed, (g, input_last, output_last)) in LAST.iter().enumerate() {
+        let mut random = Random::new(seed as u64 + 200);
+        let (x, bias) = (random.tensor(g.x), random.tensor(&[g.w[0]]));
+        let shape: Vec<usize> = [g.x[0], g.w[0]].into_iter().chain(g.output()).collect();
+        let residual = random.tensor(&shape);
+        let dense_weight = random.tensor(g.w);
+        let cols: usize = g.w[1..].iter().product();
+        let few_bit =
+            encodings(g.w[0], cols, seed as u64).into_iter().map(|(name, w)| (name, encoded(reshaped(w, g.w))));
+        let weights = [("f32".into(), dense(&dense_weight))].into_iter().chain(few_bit);
+        let order = |t: &Tensor, last: bool| match last {
+            true => {
+                Tensor::new(t.shape(), &channels_last(t.slice::<f32>().unwrap(), t.shape()[0], t.shape()[1])).unwrap()
+            }
+            false => t.clone(),
+        };
+        for (i, (name, weight)) in weights.enumerate() {
+            let w = match weight.as_ref().unwrap() {
+                Weight::Dense(t) => wide(t),
+                Weight::Encoded(e) => wide(&e.to_dense().unwrap()),
+            };
+            let sums = g.reference(&wide(&x), &w);
+            let pixels: usize = g.output().iter().product();
+            let biased: Vec<f64> =
+                sums.iter().enumerate().map(|(i, v)| v + wide(&bias)[i / pixels.max(1) % g.w[0]]).collect();
+            // Every fused form with the dense weight, one with the others and with sums so long that they round.
+            let fused = activations().into_iter().flat_map(|a| [None, Some("before"), Some("after")].map(|o| (a, o)));
+            for ((activation, function), residual_order) in
+                fused.take(if i == 0 && cols < 100 { usize::MAX } else { 1 })
+            {
+                let mut attrs = g.attrs();
+                attrs.set("input_last", Attr::Int((*input_last).into()));
+                attrs.set("output_last", Attr::Int((*output_last).into()));
+                activation_attrs(&mut attrs, activation);
+                let mut inputs = vec![dense(&order(&x, *input_last)), weight.clone(), dense(&bias)];
+                if let Some(side) = residual_order {
+                    attrs.set("fewbit.residual", Attr::String(side.into()));
+                    inputs.push(dense(&order(&residual, *output_last)));
+                }
+                let value = |(v, r): (&f64, f64)| match residual_order {
+                    None => function(*v),
+                    Some("before") => function(v + r),
+                    Some(_) => function(*v) + r,
+                };
+                let expected: Vec<f64> = biased.iter().zip(wide(&residual)).map(value).collect();
+                cases.push(Case {
+                    name: format!(
+                        "conv {:?} {:?} last {input_last} {output_last} {name} {activation} {residual_order:?}",
+                        g.x, g.w
+                    ),
+                    op: "fewbit.Conv",
+                    attrs,
+                    inputs,
+                    expected: if *output_last { channels_last(&expected, g.x[0], g.w[0]) } else { expected },
+                });
+            }
         }
     }
     cases

@@ -5,6 +5,7 @@
 mod deform;
 mod depthwise;
 mod gather;
+mod last;
 mod patches;
 pub mod plain;
 mod transposed;
@@ -13,9 +14,11 @@ use std::sync::Arc;
 
 use super::decode::{EncodedRows, decode_row};
 use super::gemm::{Bias, Divide, Epilogue, Operand, Pack, Panels, Product, Strided, with_scratch};
+use super::layout::{self, Form};
 use super::numeric::{self, for_ring};
 use super::product::{dense_weight, encoded};
 use super::{Call, Kernel, Prepare, Prepared, Threads};
+use crate::graph::Weight;
 use crate::ops::conv::ConvShape;
 use crate::ops::epilogue::{Activation, Residual};
 use crate::tensor::DType;
@@ -25,6 +28,7 @@ use patches::{Patches, TapAxis};
 
 pub const KERNELS: &[Kernel] = &[
     Kernel { op: "Conv", run: conv, prepare: Some(prepare_conv), encoded_inputs: &[1] },
+    Kernel { op: "fewbit.Conv", run: conv, prepare: Some(prepare_conv), encoded_inputs: &[1] },
     Kernel {
         op: "ConvTranspose",
         run: transposed::conv_transpose,
@@ -49,9 +53,17 @@ fn is_depthwise(shape: &ConvShape) -> bool {
 }
 
 fn prepare_conv(p: &Prepare) -> Result<Option<Prepared>> {
-    let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
     let dims = |i: usize| p.types.get(i).and_then(Option::as_ref).map_or(&[][..], |t| &t.shape);
     let shape = ConvShape::conv(p.node, dims(0), dims(1))?;
+    if let (_, true) = layout::of(p.node) {
+        let encoded = match p.weights.get(1).copied().flatten() {
+            Some(Weight::Encoded(weight)) => Some(Weights::Encoded(weight)),
+            _ => None,
+        };
+        let weights = encoded.or_else(|| dense_weight(p, 1).map(Weights::Dense));
+        return Ok(weights.and_then(|weights| last::prepare(p.threads, &shape, weights)));
+    }
+    let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
     if is_depthwise(&shape) || shape.axes.len() > 3 {
         return Ok(None);
     }
@@ -96,6 +108,17 @@ fn conv(call: &mut Call) -> Result<()> {
     };
     let (threads, prepared) = (call.threads, call.prepared);
     let [out, ..] = &mut *call.outputs else { return Ok(()) };
+    let (input_last, output_last) = layout::of(node);
+    if output_last {
+        let run = match (layout::form(&shape), input_last) {
+            (Some(Form::Pointwise), true) => last::pointwise,
+            (Some(Form::Depthwise), true) => last::depthwise_last,
+            (Some(Form::Pointwise | Form::Spread), false) => last::spread,
+            _ => return Err(node.error("cannot write its channels last")),
+        };
+        let epilogue = Epilogue { bias: bias.as_deref().map_or(Bias::None, Bias::PerColumn), ..epilogue };
+        return numeric::fill_f32(out, |y| run(threads, &shape, &x, weights, prepared, epilogue, y));
+    }
     numeric::fill_f32(out, |y| {
         if is_depthwise(&shape) {
             let frame = depthwise::Frame::new(axes);
@@ -103,7 +126,7 @@ fn conv(call: &mut Call) -> Result<()> {
         } else {
             let packed = prepared.and_then(|p| p.downcast_ref::<PackedGroups>());
             let axes = axes.each_ref().map(TapAxis::of);
-            run_groups(threads, &shape, &axes, &x, weights, packed, &epilogue, y);
+            run_groups(threads, &shape, &axes, &x, input_last, weights, packed, &epilogue, y);
         }
     })
 }
@@ -114,6 +137,7 @@ fn run_groups(
     shape: &ConvShape,
     axes: &[TapAxis; 3],
     x: &[f32],
+    input_last: bool,
     weights: Weights,
     packed: Option<&PackedGroups>,
     epilogue: &Epilogue,
@@ -129,7 +153,8 @@ fn run_groups(
     let one = |threads: &Threads, i: usize, y: &mut [f32]| {
         let group = i % shape.groups;
         let image = &x[i * image_len..][..image_len];
-        let (columns, patches) = (Strided::columns(image, n), Patches { image, axes });
+        let columns = if input_last { Strided::rows(image, k) } else { Strided::columns(image, n) };
+        let patches = Patches { image, axes };
         let b: &dyn Pack = if pointwise { &columns } else { &patches };
         let (dense_rows, encoded_rows);
         let a = match (packed.and_then(|p| p.0.get(group)), weights) {

@@ -1,7 +1,8 @@
 //! What happens to a tile of sums on its way into the output: scale, bias, residual and activation.
 
 use crate::cpu::simd::math;
-use crate::cpu::simd::multiversion;
+use crate::cpu::simd::tile::{Lanes, MAX_COLS, MAX_ROWS, Output, multiply, multiply_into};
+use crate::cpu::simd::{Level, multiversion};
 use crate::ops::epilogue::{Activation, Residual};
 
 /// A vector added to every column, or to every row, of the product.
@@ -35,6 +36,18 @@ impl<'a> Epilogue<'a> {
         };
         Epilogue { bias, residual: self.residual.map(|r| &r[start..][..len]), ..*self }
     }
+
+    /// The range to which an epilogue without further arithmetic limits its values; `None` for the others.
+    #[inline(always)]
+    pub fn range(&self) -> Option<(f32, f32)> {
+        match self.activation {
+            _ if self.scale != 1.0 => None,
+            Activation::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
+            Activation::Relu => Some((0.0, f32::INFINITY)),
+            Activation::Clip { min, max } => Some((min, max)),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Epilogue<'_> {
@@ -52,10 +65,39 @@ pub struct Place {
     pub width: usize,
 }
 
+/// Computes a tile and stores it (`store` says how): straight from the registers, if all that follows the sums is a
+/// bias per column and a range.
+pub fn tile(
+    level: Level,
+    a: Lanes,
+    b: &[f32],
+    out: &mut [&mut [f32]],
+    skip: usize,
+    place: Place,
+    add: bool,
+    last: Option<&Epilogue>,
+) {
+    let (cols, nr) = (place.cols, level.tile_cols());
+    let direct = last.and_then(|epilogue| {
+        let bias = match epilogue.bias {
+            Bias::None => Some(&[][..]),
+            Bias::PerColumn(bias) => bias[place.col..].get(..cols),
+            Bias::PerRow(_) => None,
+        };
+        bias.zip(epilogue.range().filter(|_| epilogue.residual.is_none()))
+    });
+    if let (Some((bias, range)), false, true) = (direct, add, cols == nr || 2 * cols == nr) {
+        return multiply_into(level, cols, a, b, Output { rows: out, skip, bias, range });
+    }
+    let mut sums = [0f32; MAX_ROWS * MAX_COLS];
+    multiply(level, out.len(), cols, a, b, &mut sums);
+    store(level, &sums, nr, out, skip, place, add, last);
+}
+
 multiversion! {
     /// Stores the sums of a tile with `stride` columns. `out`: its rows, from its first column on. `add`: the output
     /// holds the sums of earlier depths. `last`: the epilogue, when all depths are in.
-    pub fn store = store_body(
+    fn store = store_body(
         sums: &[f32], stride: usize, out: &mut [&mut [f32]], skip: usize, place: Place, add: bool,
         last: Option<&Epilogue>,
     )
@@ -72,7 +114,7 @@ fn store_body<const FMA: bool>(
     last: Option<&Epilogue>,
 ) {
     let simple = match last {
-        Some(epilogue) => simple(epilogue),
+        Some(epilogue) => epilogue.range(),
         None => Some((f32::NEG_INFINITY, f32::INFINITY)),
     };
     if let (Some(range), true) = (simple, place.cols == stride) {
@@ -96,18 +138,6 @@ fn store_body<const FMA: bool>(
         if let Some(epilogue) = last {
             finish_row::<FMA>(out, place.row + i, place.col, place.width, epilogue);
         }
-    }
-}
-
-/// The range to which an epilogue without arithmetic limits its values; `None` for the others.
-#[inline(always)]
-fn simple(epilogue: &Epilogue) -> Option<(f32, f32)> {
-    match epilogue.activation {
-        _ if epilogue.scale != 1.0 => None,
-        Activation::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
-        Activation::Relu => Some((0.0, f32::INFINITY)),
-        Activation::Clip { min, max } => Some((min, max)),
-        _ => None,
     }
 }
 
@@ -163,6 +193,11 @@ fn store_whole<const WIDTH: usize>(
 }
 
 // Loops rather than closures from here on: a closure is a function of its own, compiled without the vector features.
+
+multiversion! {
+    /// `finish_row` for whoever is not compiled per instruction set.
+    pub fn finish = finish_row(out: &mut [f32], row: usize, col: usize, width: usize, epilogue: &Epilogue)
+}
 
 /// Applies the epilogue to `out`, the part of row `row` from column `col` on.
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! The packed matrix product that linear layers, convolutions and attention share (the blocking of Goto & van de Geijn
 //! 2008 and of BLIS): panels of A and B in cache, a tile of sums in registers, the epilogue fused into the store.
 //!
-//! Few-bit weights are decoded where B is packed, one panel at a time: no float copy of a weight ever exists.
+//! Rows of A that lie in memory one after the other are read where they are: the kernel broadcasts one element at a
+//! time, so it needs no panel of them. Few-bit weights are decoded where B is packed, one panel at a time: no float copy of a weight ever exists.
 
 pub mod epilogue;
 pub mod panels;
@@ -12,7 +13,8 @@ pub use panels::{Pack, PanelSpan, Panels, Strided, with_scratch};
 pub use transpose::{transpose, transpose_words};
 
 use super::Threads;
-use super::simd::{Level, tile};
+use super::simd::Level;
+use super::simd::tile::{Lanes, MAX_ROWS};
 
 /// Longest depth of a panel: 512 steps of a B panel of 32 lanes are 64 KiB, those of an A panel of 12 are 24 KiB.
 const MAX_DEPTH: usize = 512;
@@ -46,9 +48,40 @@ pub struct Product<'a> {
 
 /// A rectangle of the output: its rows, each from column `col` on.
 struct Block<'c> {
-    rows: Vec<&'c mut [f32]>,
+    rows: Rows<'c>,
     row: usize,
     col: usize,
+}
+
+enum Rows<'c> {
+    /// One after the other, of this width.
+    Whole(&'c mut [f32], usize),
+    Apart(Vec<&'c mut [f32]>),
+}
+
+impl Rows<'_> {
+    /// Rows and columns.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Rows::Whole(data, width) => (data.len() / width, *width),
+            Rows::Apart(rows) => (rows.len(), rows.first().map_or(0, |r| r.len())),
+        }
+    }
+
+    /// `count` rows from row `first` on, and nothing behind them.
+    fn tile(&mut self, first: usize, count: usize) -> [&mut [f32]; MAX_ROWS] {
+        let mut tile = std::array::from_fn(|_| Default::default());
+        match self {
+            Rows::Whole(data, width) => {
+                let rows = data[first * *width..].chunks_exact_mut(*width);
+                tile.iter_mut().zip(rows).take(count).for_each(|(slot, row)| *slot = row);
+            }
+            Rows::Apart(rows) => {
+                tile.iter_mut().zip(&mut rows[first..][..count]).for_each(|(slot, row)| *slot = row);
+            }
+        }
+        tile
+    }
 }
 
 impl Product<'_> {
@@ -62,20 +95,18 @@ impl Product<'_> {
             Divide::Rows => {
                 let height = part(self.m, level.tile_rows(), threads.count());
                 let blocks = c.chunks_mut(height * self.n).enumerate();
-                blocks
-                    .map(|(i, c)| Block { rows: c.chunks_mut(self.n).collect(), row: i * height, col: 0 })
-                    .collect::<Vec<_>>()
+                blocks.map(|(i, c)| Block { rows: Rows::Whole(c, self.n), row: i * height, col: 0 }).collect::<Vec<_>>()
             }
             Divide::Columns => {
                 let width = part(self.n, level.tile_cols(), threads.count());
-                let block = |i| Block { rows: Vec::with_capacity(self.m), row: 0, col: i * width };
-                let mut blocks: Vec<Block> = (0..self.n.div_ceil(width)).map(block).collect();
+                let mut parts: Vec<Vec<_>> = (0..self.n.div_ceil(width)).map(|_| Vec::with_capacity(self.m)).collect();
                 for row in c.chunks_mut(self.n) {
-                    for (block, row) in blocks.iter_mut().zip(row.chunks_mut(width)) {
-                        block.rows.push(row);
+                    for (part, row) in parts.iter_mut().zip(row.chunks_mut(width)) {
+                        part.push(row);
                     }
                 }
-                blocks
+                let parts = parts.into_iter().enumerate();
+                parts.map(|(i, rows)| Block { rows: Rows::Apart(rows), row: 0, col: i * width }).collect()
             }
         };
         threads.for_each(blocks, |mut block| self.block(level, &mut block));
@@ -84,21 +115,24 @@ impl Product<'_> {
     /// Computes the product on this thread into `rows`, `m` slices of `n` elements anywhere in memory.
     pub fn run_rows(&self, level: Level, rows: Vec<&mut [f32]>) {
         if self.n > 0 {
-            self.block(level, &mut Block { rows, row: 0, col: 0 });
+            self.block(level, &mut Block { rows: Rows::Apart(rows), row: 0, col: 0 });
         }
     }
 
     fn block(&self, level: Level, block: &mut Block) {
         let (mr, nr) = (level.tile_rows(), level.tile_cols());
-        let (rows, cols) = (block.rows.len(), block.rows.first().map_or(0, |r| r.len()));
+        let (rows, cols) = block.rows.size();
         let depth_blocks = self.k.div_ceil(MAX_DEPTH).max(1);
         // A few-bit row can be decoded from every eighth column.
         let depth = self.k.div_ceil(depth_blocks).next_multiple_of(8).min(self.k);
-        let height = match self.a {
-            Operand::Panels(_) => rows,
-            Operand::Source(_) => rows.min(MAX_PACKED_ROWS / mr * mr),
+        let in_place = self.in_place(level);
+        // Few rows of A at a time stay in cache, but a B that is packed on the way is packed for all of them at once.
+        let height = match (self.a, in_place, self.b) {
+            (Operand::Panels(_), ..) | (_, Some(_), Operand::Source(_)) => rows,
+            _ => rows.min(MAX_PACKED_ROWS / mr * mr),
         };
-        let a_len = if matches!(self.a, Operand::Source(_)) { height.next_multiple_of(mr) * depth } else { 0 };
+        let packed = matches!(self.a, Operand::Source(_)) && in_place.is_none();
+        let a_len = if packed { height.next_multiple_of(mr) * depth } else { 0 };
         let b_len = if matches!(self.b, Operand::Source(_)) { nr * depth } else { 0 };
         with_scratch(a_len + b_len, |scratch| {
             let (a_scratch, b_scratch) = scratch.split_at_mut(a_len);
@@ -114,8 +148,11 @@ impl Product<'_> {
                         depth: depth.min(self.k - start),
                         add: d > 0,
                         last: d + 1 == depth_blocks,
+                        in_place,
                     };
-                    self.pack_a(&step, block.row + top, a_scratch);
+                    if packed {
+                        self.pack_a(&step, block.row + top, a_scratch);
+                    }
                     for left in (0..cols).step_by(nr) {
                         self.column(&step, block, left, nr.min(cols - left), a_scratch, b_scratch);
                     }
@@ -155,24 +192,33 @@ impl Product<'_> {
                 &*panel
             }
         };
-        let mut sums = [0f32; tile::MAX_ROWS * tile::MAX_COLS];
-        for i in (0..height).step_by(mr) {
-            let rows = mr.min(height - i);
+        // Tiles of rows in place may have any height: none is left with a row or two.
+        let most = if step.in_place.is_some() { height.div_ceil(height.div_ceil(mr)) } else { mr };
+        for i in (0..height).step_by(most) {
+            let rows = most.min(height - i);
             let row = block.row + top + i;
-            let a = match self.a {
-                Operand::Panels(panels) => panels.panel(row, start, depth),
-                Operand::Source(_) => &a_scratch[i * depth..][..mr * depth],
+            let a = match (self.a, step.in_place) {
+                (_, Some(a)) => Lanes::new(&a.data[row * a.lane_stride + start..], a.lane_stride, 1, depth),
+                (Operand::Panels(panels), _) => Lanes::new(panels.panel(row, start, depth), 1, mr, depth),
+                (Operand::Source(_), _) => Lanes::new(&a_scratch[i * depth..][..mr * depth], 1, mr, depth),
             };
-            tile::multiply(level, depth, rows, cols, a, b, &mut sums);
             let place = epilogue::Place { row, col, cols, width: self.n };
             let last = step.last.then_some(&self.epilogue);
-            epilogue::store(level, &sums, nr, &mut block.rows[top + i..][..rows], left, place, step.add, last);
+            let out = &mut block.rows.tile(top + i, rows)[..rows];
+            epilogue::tile(level, a, b, out, left, place, step.add, last);
         }
+    }
+
+    /// A, if its rows need no packing. Rows at multiples of 2 KiB would share few sets of the first-level cache.
+    fn in_place(&self, level: Level) -> Option<Strided<'_>> {
+        let Operand::Source(source) = self.a else { return None };
+        let once = self.n <= level.tile_cols();
+        source.dense().filter(|a| a.depth_stride == 1 && (once || !a.lane_stride.is_multiple_of(512)))
     }
 }
 
 /// One pass over a stretch of the depth, for some rows of a block.
-struct Step {
+struct Step<'a> {
     level: Level,
     top: usize,
     height: usize,
@@ -180,6 +226,7 @@ struct Step {
     depth: usize,
     add: bool,
     last: bool,
+    in_place: Option<Strided<'a>>,
 }
 
 /// Size of the parts into which `size` is cut: multiples of `unit`, two per thread so that a late thread evens out.

@@ -46,6 +46,11 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
 pub trait Pack: Sync {
     /// Writes `panel[k · width + i] = self[first + i, start + k]` for `i < lanes`, `k < depth`; 0 for `lanes ≤ i < width`.
     fn pack(&self, level: Level, tile: PanelSpan, panel: &mut [f32]);
+
+    /// The same matrix, if it lies in memory as it is.
+    fn dense(&self) -> Option<Strided<'_>> {
+        None
+    }
 }
 
 /// The part of a matrix that one panel holds.
@@ -111,6 +116,10 @@ impl<'a> Strided<'a> {
 }
 
 impl Pack for Strided<'_> {
+    fn dense(&self) -> Option<Strided<'_>> {
+        Some(*self)
+    }
+
     fn pack(&self, level: Level, span: PanelSpan, panel: &mut [f32]) {
         let PanelSpan { width, first, lanes, start, depth } = span;
         let data = self.data.get(first * self.lane_stride + start * self.depth_stride..).unwrap_or(&[]);

@@ -18,6 +18,28 @@ pub fn lookup(level: Level, codes: &[u8], table: &[f32; 256], entries: usize, ou
     }
 }
 
+/// `out[k, i] *= scales[i]`, `scales` being a whole number of vectors.
+pub fn scale_lanes(level: Level, scales: &[f32], out: &mut [f32]) {
+    match level {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => super::wasm::scale_lanes(scales, out),
+        _ => scale_rows(level, scales, out),
+    }
+}
+
+multiversion! {
+    fn scale_rows = scale_rows_body(scales: &[f32], out: &mut [f32])
+}
+
+#[inline(always)]
+fn scale_rows_body<const FMA: bool>(scales: &[f32], out: &mut [f32]) {
+    for out in out.chunks_exact_mut(scales.len()) {
+        for (out, scale) in out.iter_mut().zip(scales) {
+            *out *= scale;
+        }
+    }
+}
+
 multiversion! {
     /// `out[i] = (codes[i] − zero) · scale`.
     pub fn dequantise = dequantise_body(codes: &[u8], zero: f32, scale: f32, out: &mut [f32])

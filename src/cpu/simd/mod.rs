@@ -1,6 +1,7 @@
 //! The processor's vector instructions: which there are, micro-kernels written for them, and a way to compile a safe
 //! function once per instruction set. The only files of the crate with `unsafe`.
 
+mod depthwise_kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -12,6 +13,7 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub mod depthwise;
 mod level;
 pub mod lookup;
 pub mod math;

@@ -2,6 +2,7 @@
 
 use std::arch::aarch64::*;
 
+use super::depthwise_kernel::depthwise_kernel;
 use super::tile_kernel::tile_kernel;
 
 // 16 sums, 2 columns and a broadcast: 19 of 32 registers.
@@ -9,7 +10,8 @@ tile_kernel! {
     #[target_feature(enable = "neon")]
     tile of f32, rows = 8 [1 2 3 4 5 6 7 8], lanes = 4,
     zero = vdupq_n_f32(0.0), load = vld1q_f32, splat = vdupq_n_f32,
-    fma = |x, y, sum| vfmaq_f32(sum, x, y), store = vst1q_f32,
+    fma = |x, y, sum| vfmaq_f32(sum, x, y), clamp = |v, min, max| vminq_f32(max, vmaxq_f32(min, v)),
+    store = vst1q_f32,
 }
 
 // Each word is a pair of 16-bit integers; a step adds both products.
@@ -22,7 +24,14 @@ tile_kernel! {
         let low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
         vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(x, y)))
     },
-    store = vst1q_s32,
+    clamp = |v, _, _| v, store = vst1q_s32,
+}
+
+// 8 sums, a weight and a value. A NaN stays.
+depthwise_kernel! {
+    #[target_feature(enable = "neon")]
+    depthwise, lanes = 4, load = vld1q_f32, splat = vdupq_n_f32, fma = |x, y, sum| vfmaq_f32(sum, x, y),
+    max = vmaxq_f32, min = vminq_f32, store = vst1q_f32,
 }
 
 /// One byte shuffle per byte of the values; the store interleaves them.

@@ -7,59 +7,110 @@ pub const MAX_COLS: usize = 32;
 /// A tile's sums, row-major with `Level::tile_cols` columns.
 pub type Tile<T = f32> = [T; MAX_ROWS * MAX_COLS];
 
-/// Writes `fn kernel<ROWS, VECTORS>` with the accumulators in registers, and `fn name(depth, rows, narrow, …)` that
+/// The rows of A that a tile reads, packed or where they lie: step `k` of row `i` is
+/// `data[starts[k / run] + i · lane + k % run · step]`.
+#[derive(Clone, Copy)]
+pub struct Lanes<'a, T = f32> {
+    pub data: &'a [T],
+    /// Distance of neighbouring rows.
+    pub lane: usize,
+    /// Distance of neighbouring steps of a run.
+    pub step: usize,
+    /// Where each run of steps begins; all are equally long.
+    pub starts: &'a [usize],
+    pub run: usize,
+}
+
+impl<'a, T> Lanes<'a, T> {
+    /// One run of `depth` steps.
+    pub fn new(data: &'a [T], lane: usize, step: usize, depth: usize) -> Self {
+        Lanes { data, lane, step, starts: &[0], run: depth }
+    }
+
+    pub fn depth(&self) -> usize {
+        self.starts.len() * self.run
+    }
+
+    /// Whether `data` holds every element of `rows` rows.
+    pub fn holds(&self, rows: usize) -> bool {
+        let (Some(&last), Some(run)) = (self.starts.iter().max(), self.run.checked_sub(1)) else { return true };
+        let reach = |n: usize, distance: usize| n.checked_mul(distance);
+        let end = reach(rows.saturating_sub(1), self.lane)
+            .and_then(|rows| rows.checked_add(reach(run, self.step)?)?.checked_add(last));
+        end.is_some_and(|end| end < self.data.len())
+    }
+}
+
+/// What becomes of a tile's sums: `clamp(sum + bias[column])` goes to row `i`, from element `skip` on.
+pub struct Output<'a, 'o, T = f32> {
+    pub rows: &'a mut [&'o mut [T]],
+    pub skip: usize,
+    /// One value per column, or none at all.
+    pub bias: &'a [T],
+    /// Smallest and largest value; a NaN stays.
+    pub range: (T, T),
+}
+
+/// Writes `fn kernel<ROWS, VECTORS>` with the accumulators in registers, and `fn name(rows, narrow, …)` that
 /// picks the instance. Used by one file per instruction set, which supplies the instructions.
 #[allow(unused_macros)] // on a processor without vector instructions
 macro_rules! tile_kernel {
     (
         $(#[$meta:meta])* $name:ident of $element:ty, rows = $mr:literal [$($rows:literal)*], lanes = $lanes:literal,
-        zero = $zero:expr, load = $load:expr, splat = $splat:expr, fma = $fma:expr, store = $store:expr $(,)?
+        zero = $zero:expr, load = $load:expr, splat = $splat:expr, fma = $fma:expr, clamp = $clamp:expr,
+        store = $store:expr $(,)?
     ) => {
         pub fn $name(
-            depth: usize,
             rows: usize,
             narrow: bool,
-            a: &[$element],
+            a: super::tile_kernel::Lanes<$element>,
             b: &[$element],
-            out: &mut super::tile_kernel::Tile<$element>,
+            out: super::tile_kernel::Output<$element>,
         ) {
-            const MR: usize = $mr;
             const NR: usize = 2 * $lanes;
 
             $(#[$meta])*
             fn kernel<const ROWS: usize, const VECTORS: usize>(
-                depth: usize,
-                a: &[$element],
+                lanes: super::tile_kernel::Lanes<$element>,
                 b: &[$element],
-                out: &mut [$element],
+                out: super::tile_kernel::Output<$element>,
             ) {
-                assert!(ROWS <= MR && VECTORS <= 2);
-                assert!(a.len() >= depth * MR && b.len() >= depth * NR && out.len() >= MR * NR);
-                let (mut a, mut b) = (a.as_ptr(), b.as_ptr());
-                let mut sums = [[$zero; VECTORS]; ROWS];
-                for _ in 0..depth {
-                    let mut column = [$zero; VECTORS];
-                    for v in 0..VECTORS {
-                        // SAFETY: step k reads b[k·NR ..][.. NR]; the assertion above holds depth·NR elements.
-                        column[v] = unsafe { $load(b.add(v * $lanes)) };
-                    }
-                    for i in 0..ROWS {
-                        // SAFETY: step k reads a[k·MR + i], i < MR; the assertion holds depth·MR elements.
-                        let x = $splat(unsafe { *a.add(i) });
+                const { assert!(ROWS <= $mr && VECTORS <= 2) };
+                let end = out.skip + VECTORS * $lanes;
+                assert!(out.rows.len() == ROWS && out.rows.iter().all(|row| row.len() >= end));
+                assert!(lanes.holds(ROWS) && b.len() >= lanes.depth() * NR);
+                let mut b = b.as_ptr();
+                let mut start = [$zero; VECTORS];
+                for (start, bias) in start.iter_mut().zip(out.bias.as_chunks::<$lanes>().0) {
+                    // SAFETY: the array holds a vector.
+                    *start = unsafe { $load(bias.as_ptr()) };
+                }
+                let mut sums = [start; ROWS];
+                for &start in lanes.starts {
+                    // Only steps of the run are read, which the assertion holds.
+                    let mut a = lanes.data.as_ptr().wrapping_add(start);
+                    for _ in 0..lanes.run {
+                        let mut column = [$zero; VECTORS];
                         for v in 0..VECTORS {
-                            sums[i][v] = $fma(x, column[v], sums[i][v]);
+                            // SAFETY: step k reads b[k·NR ..][.. NR]; the assertion above holds depth·NR elements.
+                            column[v] = unsafe { $load(b.add(v * $lanes)) };
                         }
-                    }
-                    // SAFETY: at most one past the end of both panels, after the last step.
-                    unsafe {
-                        a = a.add(MR);
-                        b = b.add(NR);
+                        for i in 0..ROWS {
+                            // SAFETY: element `i · lane` of step k, which the assertion holds.
+                            let x = $splat(unsafe { *a.add(i * lanes.lane) });
+                            for v in 0..VECTORS {
+                                sums[i][v] = $fma(x, column[v], sums[i][v]);
+                            }
+                        }
+                        a = a.wrapping_add(lanes.step);
+                        b = b.wrapping_add(NR);
                     }
                 }
-                for i in 0..ROWS {
+                let (min, max) = ($splat(out.range.0), $splat(out.range.1));
+                for (row, sums) in out.rows.iter_mut().zip(sums) {
                     for v in 0..VECTORS {
-                        // SAFETY: i < MR and v < 2, and `out` holds MR·NR elements.
-                        unsafe { $store(out.as_mut_ptr().add(i * NR + v * $lanes), sums[i][v]) };
+                        // SAFETY: `skip + VECTORS · lanes` elements, which the assertion holds.
+                        unsafe { $store(row.as_mut_ptr().add(out.skip + v * $lanes), $clamp(sums[v], min, max)) };
                     }
                 }
             }
@@ -68,10 +119,10 @@ macro_rules! tile_kernel {
                 $(
                     // SAFETY: the caller's `Level` proves the instruction set.
                     #[allow(unused_unsafe)]
-                    ($rows, false) => unsafe { kernel::<$rows, 2>(depth, a, b, out) },
+                    ($rows, false) => unsafe { kernel::<$rows, 2>(a, b, out) },
                     // SAFETY: as above.
                     #[allow(unused_unsafe)]
-                    ($rows, true) => unsafe { kernel::<$rows, 1>(depth, a, b, out) },
+                    ($rows, true) => unsafe { kernel::<$rows, 1>(a, b, out) },
                 )*
                 _ => {}
             }

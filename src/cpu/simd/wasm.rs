@@ -2,20 +2,42 @@
 
 use std::arch::wasm32::*;
 
+use super::depthwise_kernel::depthwise_kernel;
 use super::tile_kernel::tile_kernel;
 
-// 8 sums, 2 columns, a broadcast and a product: 12 of the 16 registers that a browser on x86 has.
+// 8 sums, 2 columns, a broadcast and a product: 12 of the 16 registers that a browser on x86 has. `pmax(a, b)` is
+// `a < b ? b : a`: a NaN as the first operand stays.
 tile_kernel! {
     tile of f32, rows = 4 [1 2 3 4], lanes = 4,
     zero = f32x4_splat(0.0), load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
-    fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), store = |p: *mut f32, v| v128_store(p.cast(), v),
+    fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), clamp = |v, min, max| f32x4_pmin(f32x4_pmax(v, min), max),
+    store = |p: *mut f32, v| v128_store(p.cast(), v),
 }
 
 // Each word is a pair of 16-bit integers; a step adds both products.
 tile_kernel! {
     pairs of i32, rows = 4 [1 2 3 4], lanes = 4,
     zero = i32x4_splat(0), load = |p: *const i32| v128_load(p.cast()), splat = i32x4_splat,
-    fma = |x, y, sum| i32x4_add(sum, i32x4_dot_i16x8(x, y)), store = |p: *mut i32, v| v128_store(p.cast(), v),
+    fma = |x, y, sum| i32x4_add(sum, i32x4_dot_i16x8(x, y)), clamp = |v, _, _| v,
+    store = |p: *mut i32, v| v128_store(p.cast(), v),
+}
+
+// 8 sums, a weight, a value and a product.
+depthwise_kernel! {
+    depthwise, lanes = 4, load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
+    fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), max = |a, b| f32x4_pmax(b, a), min = |a, b| f32x4_pmin(b, a),
+    store = |p: *mut f32, v| v128_store(p.cast(), v),
+}
+
+pub fn scale_lanes(scales: &[f32], out: &mut [f32]) {
+    let scales = scales.as_chunks::<4>().0;
+    for (out, scale) in out.as_chunks_mut::<4>().0.iter_mut().zip(scales.iter().cycle()) {
+        // SAFETY: both arrays hold a vector.
+        unsafe {
+            let scaled = f32x4_mul(v128_load(out.as_ptr().cast()), v128_load(scale.as_ptr().cast()));
+            v128_store(out.as_mut_ptr().cast(), scaled);
+        }
+    }
 }
 
 /// One byte shuffle per byte of the values, then two rounds of interleaving.
