@@ -40,19 +40,29 @@ impl Program {
 
     /// `inputs` in the order of `graph.inputs`, of the schedule's types; outputs in the order of `graph.outputs`.
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        let schedule = self.schedule.clone();
-        let mut breath = now_ms();
-        for (node, step) in schedule.graph.nodes.iter().zip(&mut self.steps) {
-            let start = now_ms();
-            run_step(&schedule, node, step, &mut self.arena, inputs, &self.threads)?;
-            let end = now_ms();
-            step.ms = end - start;
-            if end - breath >= BREATH_MS {
-                breathe().await?;
-                breath = now_ms();
-            }
+        let (schedule, threads) = (self.schedule.clone(), self.threads.clone());
+        let mut next = threads.install(|| self.run_from(0, inputs))?;
+        while next < schedule.graph.nodes.len() {
+            breathe().await?;
+            next = threads.install(|| self.run_from(next, inputs))?;
         }
         schedule.graph.outputs.iter().map(|&id| read(&schedule, &self.arena, inputs, id)?.to_tensor()).collect()
+    }
+
+    /// Runs the nodes from `first` on until it is time to breathe; which node comes next.
+    fn run_from(&mut self, first: usize, inputs: &[&Tensor]) -> Result<usize> {
+        let nodes = self.schedule.graph.nodes.iter().zip(&mut self.steps).enumerate().skip(first);
+        let began = now_ms();
+        for (i, (node, step)) in nodes {
+            let start = now_ms();
+            run_step(&self.schedule, node, step, &mut self.arena, inputs, &self.threads)?;
+            let end = now_ms();
+            step.ms = end - start;
+            if end - began >= BREATH_MS {
+                return Ok(i + 1);
+            }
+        }
+        Ok(self.schedule.graph.nodes.len())
     }
 
     /// Milliseconds of each node in the last run.

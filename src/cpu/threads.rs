@@ -1,6 +1,12 @@
 //! The worker threads of the CPU path. In a browser, or without the `cli` feature, everything runs on the caller.
+//!
+//! A small network is dozens of parallel stretches of some 100 µs; a thread that fell asleep in between would wake too
+//! late for the next one. So the others stay awake and look for work while a run lasts (`install`), and a stretch is
+//! flat: whoever comes takes the next index, nobody waits but the caller.
 
 use std::sync::Mutex;
+#[cfg(feature = "cli")]
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::simd::Level;
 use crate::Result;
@@ -65,11 +71,20 @@ impl Threads {
         self.level
     }
 
-    /// Runs `work` on a thread of the pool, from where starting parallel work costs least.
+    /// Runs `work` on a thread of the pool while the other threads stand by: the parallel parts of `work` start at once.
     pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         #[cfg(feature = "cli")]
         if let Some(pool) = &self.pool {
-            return pool.install(work);
+            return pool.scope(|scope| {
+                let over = std::sync::Arc::new(AtomicBool::new(false));
+                let caller = rayon::current_thread_index();
+                for _ in 1..self.count {
+                    let over = over.clone();
+                    scope.spawn(move |_| stand_by(&over, caller));
+                }
+                let _end = End(&over);
+                work()
+            });
         }
         work()
     }
@@ -110,10 +125,64 @@ impl Threads {
         if let Some(pool) = &self.pool
             && count > 1
         {
-            use rayon::prelude::*;
-            pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(work));
-            return;
+            let (next, busy) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let take = || {
+                while let i = next.fetch_add(1, Ordering::Relaxed)
+                    && i < count
+                {
+                    work(i);
+                }
+            };
+            return pool.scope(|scope| {
+                for _ in 1..self.count.min(count) {
+                    scope.spawn(|_| {
+                        busy.fetch_add(1, Ordering::Relaxed);
+                        take();
+                        busy.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+                take();
+                // The others are about to finish: leaving the scope would put this thread to sleep until they have.
+                for _ in 0..PATIENCE {
+                    if busy.load(Ordering::Relaxed) == 0 {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+            });
         }
         (0..count).for_each(work);
+    }
+}
+
+/// Looks without success after which a thread stops to wait for work: about a millisecond.
+#[cfg(feature = "cli")]
+const PATIENCE: usize = 20_000;
+
+/// Executes what the pool has to do, until the run is over or nothing has come for long.
+#[cfg(feature = "cli")]
+fn stand_by(over: &AtomicBool, caller: Option<usize>) {
+    // The caller finds this among its own work when it waits for others. It has to go on.
+    if rayon::current_thread_index() == caller {
+        return;
+    }
+    let mut idle = 0;
+    while idle < PATIENCE && !over.load(Ordering::Relaxed) {
+        match rayon::yield_now() {
+            Some(rayon::Yield::Executed) => idle = 0,
+            _ => idle += 1,
+        }
+        std::hint::spin_loop();
+    }
+}
+
+/// Sends the threads on stand-by away, after a panic too.
+#[cfg(feature = "cli")]
+struct End<'a>(&'a AtomicBool);
+
+#[cfg(feature = "cli")]
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

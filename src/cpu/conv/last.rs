@@ -15,7 +15,8 @@ use crate::cpu::{Prepared, Threads};
 use crate::ops::conv::{ConvAxis, ConvShape};
 use crate::weights::Encoded;
 
-/// Rows of a product from which each thread may decode the whole weight for itself: decoding is then below a tenth.
+/// Rows of a product from which each thread may read the whole weight for itself: even decoding it is then below a
+/// tenth of the work.
 const MANY_ROWS: usize = 128;
 /// Few-bit weights up to this many elements are decoded when the plan is made. They belong to the first convolutions of
 /// a network: used for thousands of pixels, and a percent of its weights.
@@ -35,8 +36,8 @@ pub fn pointwise(
     let m = shape.batch * shape.out_pixels();
     let rows = Strided::rows(x, k);
     with_lanes(weights, prepared, k, |b| {
-        let few = m < if matches!(b, Operand::Panels(_)) { 4 * threads.level().tile_rows() } else { MANY_ROWS };
-        let divide = if few { Divide::Columns } else { Divide::Rows };
+        let panels = n.div_ceil(threads.level().tile_cols());
+        let divide = if m < MANY_ROWS && panels >= 2 * threads.count() { Divide::Columns } else { Divide::Rows };
         Product { m, n, k, a: Operand::Source(&rows), b, epilogue }.run(threads, divide, y);
     });
 }

@@ -93,7 +93,9 @@ impl Product<'_> {
         let level = threads.level();
         let blocks = match divide {
             Divide::Rows => {
-                let height = part(self.m, level.tile_rows(), threads.count());
+                // Tiles of rows in place may have any height: all parts can be as high as the others.
+                let unit = if self.in_place(level).is_some() { 1 } else { level.tile_rows() };
+                let height = part(self.m, unit, threads.count());
                 let blocks = c.chunks_mut(height * self.n).enumerate();
                 blocks.map(|(i, c)| Block { rows: Rows::Whole(c, self.n), row: i * height, col: 0 }).collect::<Vec<_>>()
             }
