@@ -161,6 +161,14 @@ fn every_broken_file_is_received_well() {
             Err(what) => failures.push(format!("{name}: {what}")),
         }
     }
+    for (name, file) in crafted::photos() {
+        match judge(Parser::Photo, &file) {
+            // The first is a valid file.
+            Ok(verdict) if verdict.opened == name.starts_with("ninety") => {}
+            Ok(_) => failures.push(format!("{name}: accepted or refused wrongly")),
+            Err(what) => failures.push(format!("{name}: {what}")),
+        }
+    }
     std::panic::set_hook(hook);
     assert!(count >= 2000);
     assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));

@@ -1,19 +1,16 @@
-//! Image files: JPEG, PNG, WebP, BMP and GIF (first frame). EXIF orientation is not applied, as in Pillow.
+//! Image files: JPEG (`jpeg`), PNG, WebP, BMP and GIF (first frame). EXIF orientation is not applied, as in Pillow.
 
 use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageDecoder, ImageReader, Limits};
 
-use super::Photo;
+use super::limit::check_size;
+use super::{Photo, jpeg};
 use crate::{Error, Result};
 
-/// Photos up to this many pixels are always decoded (12 MB of RGB).
-const FREE_PIXELS: u64 = 4 << 20;
-/// Beyond that a file must bring a byte for this many pixels: a blank one-bit PNG, deflated at 1030:1, reaches it.
+/// Pixels that one byte can stand for: a blank one-bit PNG, deflated at 1030:1, has the most.
 const PIXELS_PER_BYTE: u64 = 8 * 1030;
-/// And no photo may have more pixels than this.
-const MOST_PIXELS: u64 = 1 << 27;
 
 impl Photo {
     /// Reads and decodes an image file.
@@ -27,6 +24,9 @@ impl Photo {
     /// Decodes the bytes of an image file; `name` is for messages. Its declared size is checked before anything
     /// is allocated for it.
     pub fn decode(name: &str, bytes: &[u8]) -> Result<Self> {
+        if jpeg::recognizes(bytes) {
+            return jpeg::decode(name, bytes);
+        }
         let broken = |e: image::ImageError| Error::format(name, format!("cannot read this image: {e}"));
         let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| Error::io(name, e))?;
         if reader.format().is_none() {
@@ -34,13 +34,7 @@ impl Photo {
         }
         let mut decoder = reader.into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > MOST_PIXELS || pixels > FREE_PIXELS.max(PIXELS_PER_BYTE * bytes.len() as u64) {
-            return Err(Error::format(
-                name,
-                format!("the file has {} bytes and claims {width}×{height} pixels; refused", bytes.len()),
-            ));
-        }
+        let pixels = check_size(name, [width.into(), height.into()], bytes.len(), PIXELS_PER_BYTE)?;
         // Sixteen bytes a pixel are the widest format (RGBA in f32).
         let mut limits = Limits::default();
         limits.max_alloc = Some(16 * pixels + (64 << 20));

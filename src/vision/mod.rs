@@ -3,6 +3,10 @@
 #[cfg(feature = "cli")]
 pub mod decode;
 pub mod input;
+#[cfg(feature = "cli")]
+mod jpeg;
+#[cfg(feature = "cli")]
+mod limit;
 pub mod photo;
 pub mod resize;
 

@@ -1,6 +1,7 @@
 //! Small valid files of every format, written here byte by byte.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use fewbit::formats::{container, npy, safetensors};
@@ -202,15 +203,20 @@ pub fn torch() -> Vec<u8> {
     file
 }
 
-/// A small picture in each format.
+/// A small picture in each format; JPEG in each of its codings.
 pub fn photos() -> Vec<(&'static str, Vec<u8>)> {
-    use image::ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+    use image::ImageFormat::{Bmp, Gif, Png, WebP};
     let picture = image::RgbImage::from_fn(24, 17, |x, y| image::Rgb([x as u8 * 9, y as u8 * 13, (x * y) as u8]));
     let encode = |format| {
         let mut bytes = std::io::Cursor::new(Vec::new());
         picture.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
     };
-    let formats = [("png", Png), ("jpeg", Jpeg), ("gif", Gif), ("bmp", Bmp), ("webp", WebP)];
-    formats.map(|(name, format)| (name, encode(format))).into()
+    let formats = [("png", Png), ("gif", Gif), ("bmp", Bmp), ("webp", WebP)];
+    let mut photos: Vec<(&str, Vec<u8>)> = formats.map(|(name, format)| (name, encode(format))).into();
+    for name in ["420", "420-restart", "420-progressive", "444-progressive", "440", "grey-progressive", "ycck"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/jpeg/{name}.jpg"));
+        photos.push((name, std::fs::read(path).unwrap()));
+    }
+    photos
 }

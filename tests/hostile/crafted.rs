@@ -66,3 +66,28 @@ pub fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("code to run", torch(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R.")),
     ]
 }
+
+/// JPEG files that take long to decode for their size.
+pub fn photos() -> Vec<(&'static str, Vec<u8>)> {
+    let segment =
+        |marker: u8, body: &[u8]| [&[0xff, marker][..], &(body.len() as u16 + 2).to_be_bytes(), body].concat();
+    // One code of one bit, with one symbol.
+    let huffman = |kind: u8, symbol: u8| segment(0xc4, &[&[kind, 1][..], &[0; 15], &[symbol]].concat());
+    let start = [&b"\xff\xd8"[..], &segment(0xdb, &[&[0][..], &[1; 64]].concat())].concat();
+    let frame = |marker: u8, side: u16| {
+        let side = side.to_be_bytes();
+        segment(marker, &[&[8][..], &side, &side, b"\x01\x01\x11\x00"].concat())
+    };
+    // 2048×2048 pixels of nothing but zeros, then a refining scan that ends 27,306 blocks at once, three times.
+    let flat = [segment(0xda, b"\x01\x01\x00\x00\x00\x00"), vec![0; 8192]].concat();
+    let refine = [segment(0xda, b"\x01\x01\x00\x01\x3f\x21"), b"\x55\x54\xaa\xa9\x55\x57".to_vec()].concat();
+    let tables = [huffman(0, 0), huffman(0x10, 0xe0)].concat();
+    let slow =
+        |scans: usize| [&start[..], &frame(0xc2, 2048), &tables, &flat, &refine.repeat(scans), b"\xff\xd9"].concat();
+    vec![
+        ("ninety scans that refine nothing", slow(90)),
+        ("ten thousand scans", slow(10_000)),
+        ("ten thousand tables", [&start[..], &frame(0xc0, 8), &tables.repeat(5_000), b"\xff\xd9"].concat()),
+        ("a photo of all the memory there is", [&start[..], &frame(0xc0, 0xffff), b"\xff\xd9"].concat()),
+    ]
+}
