@@ -5,7 +5,7 @@
 mod ops;
 
 use fewbit::cpu::simd::Level;
-use fewbit::cpu::{Arg, Call, Prepare, Threads};
+use fewbit::cpu::{Arg, Call, Packs, Prepare, Threads};
 use fewbit::graph::{Node, ValueId, Weight};
 use fewbit::ops::Infer;
 use fewbit::tensor::Tensor;
@@ -28,7 +28,8 @@ fn run(case: &Case, threads: &Threads, prepared: bool) -> Vec<f32> {
     let ty = fewbit::ops::find(op).unwrap()(&infer).unwrap().remove(0);
     let kernel = fewbit::cpu::find(case.op).unwrap();
     let weights: Vec<_> = case.inputs.iter().map(Option::as_ref).collect();
-    let prepare = Prepare { node: &node, types: &types, weights: &weights, threads };
+    let packs = Packs::default();
+    let prepare = Prepare { node: &node, types: &types, weights: &weights, threads, packs: &packs };
     let work = kernel.prepare.filter(|_| prepared).and_then(|p| p(&prepare).unwrap());
     let args: Vec<Option<Arg>> = case
         .inputs

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::Threads;
+use super::packs::Packs;
 use crate::Result;
 use crate::graph::{Node, Weight};
 use crate::tensor::{Element, TensorType, View, ViewMut};
@@ -35,6 +36,8 @@ pub struct Prepare<'a> {
     pub types: &'a [Option<TensorType>],
     pub weights: &'a [Option<&'a Weight>],
     pub threads: &'a Threads,
+    /// Of the session that the plan belongs to.
+    pub packs: &'a Packs,
 }
 
 /// One input of a call.

@@ -4,7 +4,7 @@
 use super::decode::EncodedRows;
 use super::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};
 use super::matvec::matvec;
-use super::product::{dense_weight, encoded, operand, pack_b};
+use super::product::{dense_weight, encoded, gemm_b, operand, shared_b};
 use super::{Call, Kernel, Prepare, Prepared, numeric};
 use crate::Result;
 use crate::ops::epilogue::{Activation, Residual};
@@ -17,11 +17,7 @@ fn prepare(p: &Prepare) -> Result<Option<Prepared>> {
     let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
     let shape = |i: usize| p.types.get(i).and_then(Option::as_ref).map_or(&[][..], |t| &t.shape);
     let (k, n) = linear_sizes(p.node, shape(0), shape(1))?;
-    Ok(pack_b(p.threads, n, k, &columns(weight, p.node.attrs.flag("transposed"), k, n)))
-}
-
-fn columns(weight: &[f32], transposed: bool, k: usize, n: usize) -> Strided<'_> {
-    if transposed { Strided::rows(weight, k) } else { Strided::columns(weight, n) }
+    Ok(shared_b(p, weight, n, k, p.node.attrs.flag("transposed")))
 }
 
 fn linear(call: &mut Call) -> Result<()> {
@@ -61,7 +57,7 @@ fn linear(call: &mut Call) -> Result<()> {
             numeric::fill_f32(out, |out| product.run(threads, Divide::Columns, out))
         }
         (None, Some(weight)) => {
-            let columns = columns(weight, node.attrs.flag("transposed"), k, n);
+            let columns = gemm_b(node.attrs.flag("transposed"), weight, k, n);
             let b = operand(prepared, &columns);
             let divide = if m >= 4 * threads.level().tile_rows() { Divide::Rows } else { Divide::Columns };
             let product = Product { m, n, k, a: Operand::Source(&rows), b, epilogue };

@@ -30,6 +30,7 @@ pub mod matvec;
 pub mod movement;
 mod number;
 pub mod numeric;
+pub mod packs;
 pub mod pad;
 pub mod pairs;
 mod panel_codes;
@@ -56,6 +57,7 @@ pub mod unary;
 mod vector;
 
 pub use call::{Arg, Call, Kernel, Prepare, Prepared};
+pub use packs::Packs;
 pub use program::Program;
 pub use threads::Threads;
 

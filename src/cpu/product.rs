@@ -2,6 +2,7 @@
 
 use super::gemm::{Bias, Divide, Epilogue, Operand, Pack, Panels, Product, Strided};
 use super::numeric::{self, for_ring};
+use super::packs::Key;
 use super::{Arg, Call, Kernel, Prepare, Prepared, Threads};
 use crate::Result;
 use crate::graph::Weight;
@@ -26,6 +27,11 @@ pub fn pack_b(threads: &Threads, n: usize, k: usize, source: &dyn Pack) -> Optio
     Some(std::sync::Arc::new(Panels::new(threads, threads.level().tile_cols(), n, k, source)))
 }
 
+/// Weight input 1 of a node, packed once for all plans of a session: `[n, k]` if `transposed`, else `[k, n]`.
+pub fn shared_b(p: &Prepare, weight: &[f32], n: usize, k: usize, transposed: bool) -> Option<Prepared> {
+    p.packs.get(Key::new(weight, n, k, transposed), || pack_b(p.threads, n, k, &gemm_b(transposed, weight, k, n)))
+}
+
 /// The panels that `prepare` made, else the source itself.
 pub fn operand<'a>(prepared: Option<&'a Prepared>, source: &'a dyn Pack) -> Operand<'a> {
     match prepared.and_then(|p| p.downcast_ref::<Panels>()) {
@@ -37,7 +43,7 @@ pub fn operand<'a>(prepared: Option<&'a Prepared>, source: &'a dyn Pack) -> Oper
 fn prepare_matmul(p: &Prepare) -> Result<Option<Prepared>> {
     let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
     match p.types.get(1).and_then(Option::as_ref).map(|t| t.shape.as_slice()) {
-        Some(&[k, n]) => Ok(pack_b(p.threads, n, k, &Strided::columns(weight, n))),
+        Some(&[k, n]) => Ok(shared_b(p, weight, n, k, false)),
         _ => Ok(None),
     }
 }
@@ -106,10 +112,11 @@ fn prepare_gemm(p: &Prepare) -> Result<Option<Prepared>> {
     let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
     let shape = |i: usize| p.types.get(i).and_then(Option::as_ref).map_or(&[][..], |t| &t.shape);
     let (_, k, n) = gemm_sizes(p.node, shape(0), shape(1))?;
-    Ok(pack_b(p.threads, n, k, &gemm_b(p.node.attrs.flag("transB"), weight, k, n)))
+    Ok(shared_b(p, weight, n, k, p.node.attrs.flag("transB")))
 }
 
-fn gemm_b(transposed: bool, b: &[f32], k: usize, n: usize) -> Strided<'_> {
+/// B of a product by how it is stored.
+pub fn gemm_b(transposed: bool, b: &[f32], k: usize, n: usize) -> Strided<'_> {
     if transposed { Strided::rows(b, k) } else { Strided::columns(b, n) }
 }
 

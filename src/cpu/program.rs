@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::packs::Packs;
 use super::{Arg, Call, Kernel, Prepare, Prepared, Threads, find};
 use crate::clock::{breathe, now_ms};
 use crate::graph::{Node, Place, Schedule, ValueId, Weight};
@@ -27,11 +28,11 @@ struct Step {
 }
 
 impl Program {
-    /// Finds the kernels and does their preparation.
-    pub fn build(schedule: Arc<Schedule>, threads: &Threads) -> Result<Self> {
+    /// Finds the kernels and does their preparation. `packs` is shared by a session's programs.
+    pub fn build(schedule: Arc<Schedule>, threads: &Threads, packs: &Packs) -> Result<Self> {
         let steps = schedule.graph.nodes.iter().map(|node| {
             let kernel = find(&node.op).ok_or_else(|| Error::UnknownOperator(node.op.clone()))?;
-            Ok(Step { kernel, prepared: prepare(kernel, node, &schedule, threads)?, ms: 0.0 })
+            Ok(Step { kernel, prepared: prepare(kernel, node, &schedule, threads, packs)?, ms: 0.0 })
         });
         let steps = steps.collect::<Result<_>>()?;
         let arena = schedule.slots.iter().map(|&bytes| vec![0u64; bytes.div_ceil(8)]).collect();
@@ -76,7 +77,13 @@ impl Program {
 }
 
 /// Runs the preparation of a kernel on the weights among a node's inputs.
-pub fn prepare(kernel: &Kernel, node: &Node, schedule: &Schedule, threads: &Threads) -> Result<Option<Prepared>> {
+pub fn prepare(
+    kernel: &Kernel,
+    node: &Node,
+    schedule: &Schedule,
+    threads: &Threads,
+    packs: &Packs,
+) -> Result<Option<Prepared>> {
     let Some(prepare) = kernel.prepare else { return Ok(None) };
     let types: Vec<_> = node.inputs.iter().map(|id| id.and_then(|id| schedule.ty(id).cloned())).collect();
     // A view of a weight has the weight's bytes under its own shape.
@@ -92,7 +99,7 @@ pub fn prepare(kernel: &Kernel, node: &Node, schedule: &Schedule, threads: &Thre
         })
         .collect();
     let weights: Vec<_> = views.iter().map(Option::as_ref).collect();
-    prepare(&Prepare { node, types: &types, weights: &weights, threads })
+    prepare(&Prepare { node, types: &types, weights: &weights, threads, packs })
 }
 
 fn run_step(

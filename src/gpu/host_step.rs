@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::cpu::{self, Arg, Call, Kernel, Prepared, Threads};
+use crate::cpu::{self, Arg, Call, Kernel, Packs, Prepared, Threads};
 use crate::graph::{Place, Schedule, Weight};
 use crate::tensor::{DType, Tensor, TensorType};
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ pub struct HostStep {
 }
 
 impl HostStep {
-    pub fn build(schedule: &Schedule, index: usize, threads: &Threads) -> Result<Self> {
+    pub fn build(schedule: &Schedule, index: usize, threads: &Threads, packs: &Packs) -> Result<Self> {
         let node = schedule.graph.nodes.get(index).ok_or_else(|| Error::Usage(format!("there is no node {index}")))?;
         let kernel = cpu::find(&node.op).ok_or_else(|| Error::UnknownOperator(node.op.clone()))?;
         let mut decoded = HashMap::new();
@@ -27,7 +27,7 @@ impl HostStep {
                 decoded.insert(i, encoded.to_dense()?);
             }
         }
-        Ok(HostStep { kernel, prepared: cpu::program::prepare(kernel, node, schedule, threads)?, decoded })
+        Ok(HostStep { kernel, prepared: cpu::program::prepare(kernel, node, schedule, threads, packs)?, decoded })
     }
 
     /// Slots that must be on the host before the call, with the types to read them as.

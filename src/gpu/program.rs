@@ -85,7 +85,9 @@ impl Program {
                 Ok(dispatches) => Step::Gpu(
                     dispatches.into_iter().zip(offsets).map(|(d, at)| bind(&device, d, &uniform, at)).collect(),
                 ),
-                Err(why) => Step::Host { step: Box::new(HostStep::build(&schedule, index, threads)?), why },
+                Err(why) => {
+                    Step::Host { step: Box::new(HostStep::build(&schedule, index, threads, &weights.packs)?), why }
+                }
             });
         }
         device.check()?;

@@ -10,7 +10,7 @@ use super::device::GpuDevice;
 use super::program::{Placement, Program};
 use super::storage::storage_bytes;
 use super::weights::WeightCache;
-use crate::cpu::{self, Threads};
+use crate::cpu::{self, Packs, Threads};
 use crate::graph::{Attr, Attrs, Dim, Graph, Node, TypedGraph, Weight, plan};
 use crate::ops::{self, Infer};
 use crate::tensor::{DType, Tensor, TensorType};
@@ -145,7 +145,7 @@ async fn run(device: &Arc<GpuDevice>, check: &Check) -> Result<String> {
     }
     let got = program.run(&given).await?;
     let on_cpu = Arc::new(plan::schedule(typed, TensorType::bytes));
-    let want = cpu::Program::build(on_cpu, &threads)?.run(&given).await?;
+    let want = cpu::Program::build(on_cpu, &threads, &Packs::default())?.run(&given).await?;
     let (Some(got), Some(want)) = (got.first(), want.first()) else {
         return Err(Error::Device("the self-check gave no output".into()));
     };

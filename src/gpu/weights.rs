@@ -6,12 +6,15 @@ use std::sync::Mutex;
 use super::device::{GpuDevice, lock};
 use super::storage;
 use crate::Result;
+use crate::cpu::Packs;
 use crate::tensor::Tensor;
 
 /// Buffers by the host bytes they were made from and the form they were brought into.
 #[derive(Default)]
 pub struct WeightCache {
     entries: Mutex<HashMap<Key, Entry>>,
+    /// Of nodes that run on the CPU.
+    pub(super) packs: Packs,
 }
 
 /// Address and length of the host bytes; layout.

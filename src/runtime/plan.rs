@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Device;
 use super::specialize;
-use crate::cpu::{self, Threads};
+use crate::cpu::{self, Packs, Threads};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, GpuDevice, WeightCache};
 use crate::graph::{self, Schedule, TypedGraph, Weight};
@@ -22,9 +22,10 @@ enum Program {
     Gpu(Box<gpu::Program>),
 }
 
-/// What a session's plans share: the weights in GPU memory.
+/// What a session's plans share: packed weights, and weights in GPU memory.
 #[derive(Default)]
 pub struct Shared {
+    packs: Packs,
     #[cfg(feature = "gpu")]
     weights: WeightCache,
 }
@@ -63,7 +64,7 @@ impl Plan {
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
-                Ok(Plan { program: cpu_program(schedule, threads)?, decoded })
+                Ok(Plan { program: cpu_program(schedule, threads, shared)?, decoded })
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu, threads) => {
@@ -131,8 +132,8 @@ impl Plan {
     }
 }
 
-fn cpu_program(schedule: Schedule, threads: &Threads) -> Result<Program> {
-    Ok(Program::Cpu(cpu::Program::build(Arc::new(schedule), threads)?))
+fn cpu_program(schedule: Schedule, threads: &Threads, shared: &Shared) -> Result<Program> {
+    Ok(Program::Cpu(cpu::Program::build(Arc::new(schedule), threads, &shared.packs)?))
 }
 
 #[cfg(feature = "gpu")]
