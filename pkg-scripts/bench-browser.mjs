@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Times fewbit against onnxruntime-web in the same Chromium: one thread of WebAssembly, and WebGPU on the same adapter.
 //
-//   pkg-scripts/bench-browser.mjs [--runs 20] [--json] [--only PART-OF-A-NAME]
+//   pkg-scripts/bench-browser.mjs [--runs 20] [--json] [--only PART-OF-A-NAME] [--engine PART-OF-A-NAME]
 //
 // Batch 1, random input, everything in the page's own thread, median after a warm-up. "cold" is from opening a page to
 // the first label, weights from this machine, nothing cached: with the same float model and code around both engines, and
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { CACHE, WWW, launch, openPage, serveAll } from '../www/tests/harness.mjs';
 
 const { values: options } = parseArgs({
-  options: { runs: { type: 'string', default: '20' }, json: { type: 'boolean' }, only: { type: 'string', default: '' } },
+  options: { runs: { type: 'string', default: '20' }, json: { type: 'boolean' }, only: { type: 'string', default: '' }, engine: { type: 'string', default: '' } },
 });
 const RUNS = Number(options.runs);
 /** A slow backend gets fewer runs, at least one: about this long in all. */
@@ -136,6 +136,7 @@ try {
     for (const backend of BACKENDS) {
       if (!`${model.name} ${backend}`.includes(options.only)) continue;
       for (const engine of model.against ? ['fewbit'] : ['fewbit', 'onnxruntime-web']) {
+        if (!engine.includes(options.engine)) continue;
         const context = await browser.newContext();
         const page = await openPage(context, `${server.url}/empty`);
         page.setDefaultTimeout(0);

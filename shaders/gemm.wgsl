@@ -13,7 +13,7 @@ import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_group;
 @if(!dense) import package::shared::staged::{stage, tile, Chunk, VALUES};
 
-/// Invocations side by side along n: 8, 16, 32 or 64.
+/// Invocations side by side along n: 8, 16, 32 or 64; with few-bit b 8 or 16, so that a chunk has columns by fours.
 override LANES: u32 = 8u;
 override BIAS: bool = false;
 

@@ -24,7 +24,7 @@ fn conv(e: &mut Emit) -> Result<()> {
         return depthwise::emit(e, &shape, &axes, weight, &epilogue);
     }
     let (out_group, columns) = shape.group_size();
-    let tile = Tile::of(out_group, shape.out_pixels());
+    let tile = Tile::of(out_group, shape.out_pixels(), 64);
     let tiles = tile.workgroups().saturating_mul(shape.batch).saturating_mul(shape.groups);
     let params = Params {
         input: sizes(&axes, |a| a.input, shape.in_channels / shape.groups)?,

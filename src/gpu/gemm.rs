@@ -11,6 +11,9 @@ use crate::tensor::{DType, broadcast_strides};
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel::new("Gemm", gemm)];
 
+/// Most lanes whose columns fit the chunk of `shaders/shared/staged.wgsl` by fours.
+const STAGED_LANES: usize = 16;
+
 /// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
 pub struct Product {
     pub m: usize,
@@ -36,7 +39,7 @@ pub struct Operands {
 }
 
 pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
-    let tile = Tile::of(p.m, p.n);
+    let tile = Tile::of(p.m, p.n, if o.b.is_dense() { 64 } else { STAGED_LANES });
     let tiles = tile.workgroups().saturating_mul(p.offsets.len());
     let params = Params {
         weight: o.b.form,

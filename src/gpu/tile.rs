@@ -16,13 +16,14 @@ impl Tile {
     /// The shape that wastes least of a product of `rows` × `cols`; of equals the squarest, which reads least. At least
     /// 8 lanes: a multiple of the widest SIMD of software adapters (4 in SwiftShader, 8 in lavapipe), and a whole sector
     /// of a GPU's memory.
-    pub fn of(rows: usize, cols: usize) -> Self {
+    pub fn of(rows: usize, cols: usize, most_lanes: usize) -> Self {
         let tile = |lanes: usize| {
             let (high, wide) = (64 / lanes * SIDE, lanes * SIDE);
             Tile { lanes, rows: rows.div_ceil(high), cols: cols.div_ceil(wide) }
         };
         let shapes = [8, 16, 32, 64].map(tile);
-        shapes.into_iter().min_by_key(|t| t.rows.saturating_mul(t.cols)).unwrap_or(shapes[0])
+        let allowed = shapes.into_iter().filter(|t| t.lanes <= most_lanes);
+        allowed.min_by_key(|t| t.rows.saturating_mul(t.cols)).unwrap_or(shapes[0])
     }
 
     pub fn workgroups(&self) -> usize {
@@ -38,9 +39,10 @@ mod tests {
     fn covers_the_product_and_follows_its_shape() {
         for (rows, cols, lanes) in [(1, 1, 8), (8, 4000, 64), (4000, 8, 8), (96, 12544, 16), (257, 1536, 64), (0, 5, 8)]
         {
-            let tile = Tile::of(rows, cols);
+            let tile = Tile::of(rows, cols, 64);
             assert!(tile.rows * (64 / tile.lanes) * SIDE >= rows && tile.cols * tile.lanes * SIDE >= cols);
             assert_eq!(tile.lanes, lanes, "{rows} × {cols}");
         }
+        assert_eq!(Tile::of(8, 4000, 16).lanes, 16);
     }
 }
