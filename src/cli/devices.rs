@@ -13,6 +13,7 @@ pub fn run(global: &Global) -> Result<()> {
     if global.json {
         print::json(&json!({"kind": "cpu", "name": cpu.describe(), "threads": threads}))?;
     }
+    #[cfg_attr(not(feature = "gpu"), allow(unused_mut))]
     let mut rows = vec![vec!["cpu".to_string(), format!("{threads} threads"), String::new()]];
     #[cfg(feature = "gpu")]
     for adapter in pollster::block_on(crate::gpu::adapter::adapters()) {

@@ -97,6 +97,7 @@ impl Plan {
     }
 
     /// Whether later runs measure every node. The CPU always does; a GPU needs timestamps, `Unsupported` without.
+    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
     pub fn set_profiling(&mut self, on: bool) -> Result<()> {
         match &mut self.program {
             Program::Cpu(_) => Ok(()),
