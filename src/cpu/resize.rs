@@ -9,7 +9,7 @@ use super::number::Number;
 use super::strided::{words, words_mut};
 use super::threads::Threads;
 use crate::ops::resize::{Mode, Plan, Taps};
-use crate::tensor::{DType, strides};
+use crate::tensor::{DType, order, strides};
 use crate::{Result, for_dtype, for_width};
 
 pub const KERNELS: &[Kernel] = &[Kernel::new("Resize", resize)];
@@ -44,7 +44,7 @@ fn resize(call: &mut Call) -> Result<()> {
     };
     // Axes that shrink come first: fewer elements for the others.
     let mut order: Vec<usize> = (0..shape.len()).filter(|&i| plan.changes(&plan.axes[i])).collect();
-    order.sort_by(|&a, &b| plan.axes[a].scale.total_cmp(&plan.axes[b].scale));
+    order::sort(&mut order, &|&a, &b| plan.axes[a].scale.total_cmp(&plan.axes[b].scale));
     for axis in order {
         let taps: Vec<Taps> = (0..plan.axes[axis].output).map(|o| plan.taps(&plan.axes[axis], o)).collect();
         data = Cow::Owned(along(&data, &shape, axis, &taps, plan.outside, call.threads));

@@ -1,12 +1,10 @@
 //! Operators that pick or mark elements by their values: OneHot, TopK, NonZero, Unique, NonMaxSuppression.
 
-use std::cmp::Ordering;
-
 use super::call::{Call, Kernel};
 use super::strided::{words, words_mut};
 use crate::ops::params::locate;
 use crate::ops::{nms, unique};
-use crate::tensor::{DType, normalize_axis, strides};
+use crate::tensor::{DType, normalize_axis, order, strides};
 use crate::{Result, for_dtype, for_width};
 
 pub const KERNELS: &[Kernel] = &[
@@ -58,26 +56,17 @@ fn top_k(call: &mut Call) -> Result<()> {
     }
     for_dtype!(x.dtype, T => {
         let x = x.slice::<T>()?;
-        let mut order: Vec<usize> = Vec::with_capacity(len);
         let mut found: Vec<i64> = vec![0; x.len() / len * k];
         let values = call.output::<T>(0)?;
         for lane in 0..x.len() / len {
             let at = |i: usize| x[(lane / inner * len + i) * inner + lane % inner];
             #[allow(clippy::eq_op, reason = "NaN is what differs from itself")]
             let ascending = |a: T, b: T| a.partial_cmp(&b).unwrap_or_else(|| (a != a).cmp(&(b != b)));
-            // Erased: sorting is much code, and one copy of it serves every type.
-            let before: &dyn Fn(&usize, &usize) -> Ordering = &|&a, &b| {
+            let first = order::first(k, len, &|a, b| {
                 let by_value = ascending(at(a), at(b));
-                let by_value = if largest { by_value.reverse() } else { by_value };
-                by_value.then(a.cmp(&b))
-            };
-            order.clear();
-            order.extend(0..len);
-            if k < len {
-                order.select_nth_unstable_by(k, before);
-            }
-            order[..k].sort_unstable_by(before);
-            for (rank, &i) in order[..k].iter().enumerate() {
+                if largest { by_value.reverse() } else { by_value }
+            });
+            for (rank, i) in first.into_iter().enumerate() {
                 let to = (lane / inner * k + rank) * inner + lane % inner;
                 values[to] = at(i);
                 found[to] = i as i64;

@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::tensor::{DType, Shape, Tensor, TensorType};
+use crate::tensor::{DType, Shape, Tensor, TensorType, order};
 use crate::{Error, Result};
 
 /// The format's own limit on a header.
@@ -69,7 +69,7 @@ pub fn parse_header(file: &str, bytes: &[u8]) -> Result<Header> {
     let raw: RawHeader = serde_json::from_slice(json)
         .map_err(|e| Error::format(file, format!("its safetensors header is not valid ({e})")))?;
     let mut raw_tensors = raw.tensors;
-    raw_tensors.sort_by_key(|(_, info)| info.data_offsets);
+    order::sort(&mut raw_tensors, &|a, b| a.1.data_offsets.cmp(&b.1.data_offsets));
     let mut tensors = Vec::with_capacity(raw_tensors.len());
     let mut end = 0u64;
     for (name, info) in raw_tensors {

@@ -51,14 +51,14 @@ pub(super) async fn choose(wanted: Option<&str>) -> Result<wgpu::Adapter> {
     let mut adapters = candidates(&instance()).await;
     let names = adapters.iter().map(|a| a.get_info().name).collect::<Vec<_>>().join(", ");
     if let Some(wanted) = wanted {
-        let wanted = wanted.to_lowercase();
-        adapters.retain(|a| a.get_info().name.to_lowercase().contains(&wanted));
+        let wanted = wanted.to_ascii_lowercase();
+        adapters.retain(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted));
         if adapters.is_empty() {
             return Err(Error::Device(format!("no adapter has `{wanted}` in its name; there are: {names}")));
         }
     }
-    adapters.sort_by_key(|a| rank(a.get_info().device_type));
-    adapters.into_iter().next().ok_or_else(|| Error::Device("no GPU adapter found; use `--device cpu`".into()))
+    let best = adapters.into_iter().min_by_key(|a| rank(a.get_info().device_type));
+    best.ok_or_else(|| Error::Device("no GPU adapter found; use `--device cpu`".into()))
 }
 
 fn instance() -> wgpu::Instance {
@@ -92,6 +92,6 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 }
 
 pub(super) fn is_software(info: &wgpu::AdapterInfo) -> bool {
-    let name = info.name.to_lowercase();
+    let name = info.name.to_ascii_lowercase();
     info.device_type == wgpu::DeviceType::Cpu || ["swiftshader", "llvmpipe"].iter().any(|s| name.contains(s))
 }

@@ -7,7 +7,7 @@ use super::movement::ints;
 use super::shader::resize::{Params, SHADER};
 use crate::Result;
 use crate::ops::resize::{Mode, Plan};
-use crate::tensor::DType;
+use crate::tensor::{DType, order};
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("Resize", resize)];
 
@@ -37,7 +37,7 @@ fn resize(e: &mut Emit) -> Result<()> {
     let mut shape = ty.shape.clone();
     let mut order: Vec<usize> = (0..shape.len()).filter(|&i| plan.changes(&plan.axes[i])).collect();
     // Axes that shrink come first: fewer elements for the others. An identity still has to be copied once.
-    order.sort_by(|&a, &b| plan.axes[a].scale.total_cmp(&plan.axes[b].scale));
+    order::sort(&mut order, &|&a, &b| plan.axes[a].scale.total_cmp(&plan.axes[b].scale));
     if order.is_empty() {
         order.extend(shape.len().checked_sub(1));
     }

@@ -1,5 +1,7 @@
 //! Memory plan: which values share a buffer.
 
+use crate::tensor::order;
+
 /// A value's bytes and the steps between which it must live, inclusive.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime {
@@ -27,8 +29,11 @@ impl MemoryPlan {
 /// Greedy by size, largest first: a value takes the smallest slot that is free for its whole life, else opens a new one.
 /// (The "greedy by size" strategy of Pisarchyk & Lee 2020, for shared objects.)
 pub fn plan(lifetimes: &[Lifetime]) -> MemoryPlan {
-    let mut order: Vec<usize> = (0..lifetimes.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].bytes), lifetimes[i].first));
+    let n = lifetimes.len();
+    let order = order::first(n, n, &|a, b| {
+        let (a, b) = (&lifetimes[a], &lifetimes[b]);
+        b.bytes.cmp(&a.bytes).then(a.first.cmp(&b.first))
+    });
 
     let mut slots: Vec<(usize, Vec<(usize, usize)>)> = Vec::new();
     let mut assignment = vec![0; lifetimes.len()];

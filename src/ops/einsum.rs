@@ -3,7 +3,7 @@
 use super::{InferFn, params};
 use crate::Result;
 use crate::graph::Node;
-use crate::tensor::{Shape, strides};
+use crate::tensor::{Shape, order, strides};
 
 pub const OPS: &[(&str, InferFn)] = &[("Einsum", |i| {
     let shapes = (0..i.node.inputs.len()).map(|k| i.shape(k)).collect::<Result<Vec<_>>>()?;
@@ -65,7 +65,7 @@ impl Plan {
                     .copied()
                     .filter(|&l| matches!(l, Label::Letter(_)) && used(l) == 1)
                     .collect();
-                once.sort();
+                order::sort(&mut once, &Label::cmp);
                 (0..widest).rev().map(Label::Ellipsis).chain(once).collect()
             }
         };

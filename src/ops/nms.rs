@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::Result;
 use crate::graph::Node;
-use crate::tensor::View;
+use crate::tensor::{View, order};
 
 /// Corners of a box, ordered.
 struct Corners {
@@ -70,7 +70,7 @@ pub fn select(node: &Node, boxes: View, scores: View, limits: &[Option<View>; 3]
         let corners: Vec<Corners> = boxes.chunks_exact(4).map(|b| Corners::new(b, centre)).collect();
         for (class, scores) in scores.chunks_exact(n).enumerate() {
             let mut order: Vec<usize> = (0..n).filter(|&k| least.is_none_or(|l| scores[k] > l)).collect();
-            order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
+            order::sort(&mut order, &|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(Ordering::Equal));
             let mut kept: Vec<usize> = Vec::new();
             for k in order {
                 if kept.len() == most {

@@ -165,8 +165,8 @@ impl Session {
         let types: Vec<TensorType> = inputs.iter().map(|t| t.ty().clone()).collect();
         let (key, plan) = loop {
             let index = |id: &ValueId| self.graph.inputs.iter().position(|i| i == id);
-            let bound: BTreeMap<ValueId, Tensor> =
-                self.by_value.iter().filter_map(|id| Some((*id, inputs[index(id)?].clone()))).collect();
+            let mut bound: BTreeMap<ValueId, Tensor> = BTreeMap::new();
+            bound.extend(self.by_value.iter().filter_map(|id| Some((*id, inputs[index(id)?].clone()))));
             let key = Key { types: types.clone(), values: bound.values().map(|t| t.bytes().to_vec()).collect() };
             if let Some(i) = self.plans.iter().position(|(k, _)| *k == key) {
                 break self.plans.remove(i);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cpu::{self, Arg, Call, Threads};
 use crate::graph::{Graph, Node, TypedGraph, ValueId, Weight};
 use crate::ops::{self, Infer};
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::{Tensor, TensorType, order};
 use crate::{Error, Result};
 
 /// A constant larger than this is not folded unless a shape depends on it: computing it again costs less than keeping it.
@@ -48,7 +48,8 @@ pub fn specialize(
             }
             Pass::Needs(value) => {
                 let (inputs, computed) = ancestors(&typed.graph, value);
-                let free: BTreeSet<ValueId> = inputs.into_iter().filter(|id| !bound.contains_key(id)).collect();
+                let mut free = BTreeSet::new();
+                free.extend(inputs.into_iter().filter(|id| !bound.contains_key(id)));
                 if !free.is_empty() {
                     return Ok(Outcome::Needs(free));
                 }
@@ -206,6 +207,6 @@ pub fn densify(typed: &mut TypedGraph, accepts: impl Fn(&str, usize) -> bool) ->
         names.push(typed.graph.value(id).name.clone());
         typed.graph.weights.insert(id, Weight::Dense(tensor));
     }
-    names.sort();
+    order::sort(&mut names, &|a, b| a.cmp(b));
     Ok(names)
 }

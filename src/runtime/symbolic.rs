@@ -64,7 +64,8 @@ fn types_at(
     threads: &Threads,
     limit: usize,
 ) -> Result<Vec<TensorType>> {
-    let bound: BTreeMap<&str, usize> = symbols.iter().map(String::as_str).zip(sizes.iter().copied()).collect();
+    let mut bound: BTreeMap<&str, usize> = BTreeMap::new();
+    bound.extend(symbols.iter().map(String::as_str).zip(sizes.iter().copied()));
     let mut types = Vec::new();
     for &id in &graph.inputs {
         let value = graph.value(id);

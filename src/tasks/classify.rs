@@ -2,7 +2,7 @@
 
 use crate::graph::{ImageInput, Model};
 use crate::runtime::{Device, Session};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, order};
 use crate::vision::{Photo, image_tensor};
 use crate::{Error, Result};
 
@@ -73,12 +73,10 @@ impl Classifier {
     fn best(&self, logits: &Tensor, top_k: usize) -> Result<Vec<Prediction>> {
         let logits = logits.to_f32()?;
         let scores = if self.normalized { logits } else { softmax(&logits) };
-        let mut order: Vec<usize> = (0..scores.len()).collect();
         // Equal scores: the lower index first, on every device.
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        let best = order::first(top_k, scores.len(), &|a, b| scores[b].total_cmp(&scores[a]));
         let label = |i: usize| self.labels.get(i).cloned().unwrap_or_else(|| i.to_string());
-        let best = order.into_iter().take(top_k);
-        Ok(best.map(|index| Prediction { index, label: label(index), score: scores[index] }).collect())
+        Ok(best.into_iter().map(|index| Prediction { index, label: label(index), score: scores[index] }).collect())
     }
 }
 

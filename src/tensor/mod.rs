@@ -3,6 +3,7 @@
 pub mod bits;
 pub mod dtype;
 pub mod host;
+pub mod order;
 pub mod shape;
 pub mod walk;
 

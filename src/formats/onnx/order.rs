@@ -24,7 +24,8 @@ pub fn topological(file: &str, nodes: Vec<NodeProto>) -> Result<Vec<NodeProto>> 
     if ordered {
         return Ok(nodes);
     }
-    let mut ready: BTreeSet<usize> = (0..nodes.len()).filter(|&i| waits[i] == 0).collect();
+    let mut ready: BTreeSet<usize> = BTreeSet::new();
+    ready.extend((0..nodes.len()).filter(|&i| waits[i] == 0));
     let mut order = Vec::with_capacity(nodes.len());
     while let Some(i) = ready.pop_first() {
         order.push(i);

@@ -12,6 +12,7 @@ mod softmax;
 
 use crate::Result;
 use crate::graph::Node;
+use crate::tensor::order;
 
 pub use rewrite::Upgrade;
 use rewrite::{Table, first_input, set_input, take, take_ints, too_old};
@@ -23,7 +24,7 @@ impl Upgrade {
     pub fn push(&mut self, mut node: Node) -> Result<()> {
         let rules = TABLES.iter().copied().flatten();
         let mut rules: Vec<_> = rules.filter(|(op, before, _)| *op == node.op && self.opset < *before).collect();
-        rules.sort_by_key(|(_, before, _)| *before);
+        order::sort(&mut rules, &|a, b| a.1.cmp(&b.1));
         for (_, _, rule) in rules {
             node = rule(self, node)?;
         }
