@@ -1,6 +1,8 @@
 //! A model: its graph and what its file says about it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::Graph;
 
@@ -11,29 +13,29 @@ pub struct Model {
 }
 
 /// What a `.fewbit` file says beside graph and weights; empty for other formats.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Manifest {
     /// The pipeline that runs it, in transformers.js's words, e.g. `image-classification`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// Class names by index.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageInput>,
     /// SPDX expression of the weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
     /// Where the weights come from and what was done to them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<String>,
     /// Fields of newer versions, kept on a round trip.
     #[serde(flatten)]
-    pub extra: serde_json::Map<String, serde_json::Value>,
+    pub extra: Map<String, Value>,
 }
 
 /// How a photo becomes the input tensor `[1, 3, height, width]`: centre crop, bicubic resize, `(v − mean) / std`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ImageInput {
     pub width: usize,
     pub height: usize,
@@ -42,4 +44,47 @@ pub struct ImageInput {
     /// Per RGB channel, on the 0–255 scale.
     pub mean: [f32; 3],
     pub std: [f32; 3],
+}
+
+/// Takes the known fields out of the object; the rest is `extra`. By hand: what serde derives for a struct with such a
+/// rest is much code in a browser.
+impl<'de> Deserialize<'de> for Manifest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut extra = Map::deserialize(deserializer)?;
+        let invalid = |field: &str| D::Error::custom(format_args!("the manifest's `{field}` is not what it should be"));
+        let mut text = |field: &str| match extra.shift_remove(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(invalid(field)),
+        };
+        let (task, license, provenance) = (text("task")?, text("license")?, text("provenance")?);
+        let labels = match extra.shift_remove("labels") {
+            None => Vec::new(),
+            Some(Value::Array(labels)) => {
+                let labels = labels.into_iter().map(|label| match label {
+                    Value::String(label) => Some(label),
+                    _ => None,
+                });
+                labels.collect::<Option<_>>().ok_or_else(|| invalid("labels"))?
+            }
+            Some(_) => return Err(invalid("labels")),
+        };
+        let image = match extra.shift_remove("image") {
+            None | Some(Value::Null) => None,
+            Some(image) => Some(ImageInput::from_json(&image).ok_or_else(|| invalid("image"))?),
+        };
+        Ok(Manifest { task, labels, image, license, provenance, extra })
+    }
+}
+
+impl ImageInput {
+    fn from_json(json: &Value) -> Option<Self> {
+        let pixels = |field: &str| usize::try_from(json.get(field)?.as_u64()?).ok();
+        let channels = |field: &str| match json.get(field)?.as_array()?.as_slice() {
+            [red, green, blue] => Some([red.as_f64()? as f32, green.as_f64()? as f32, blue.as_f64()? as f32]),
+            _ => None,
+        };
+        let (width, height, crop) = (pixels("width")?, pixels("height")?, json.get("crop")?.as_f64()?);
+        Some(ImageInput { width, height, crop, mean: channels("mean")?, std: channels("std")? })
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, VERSION, ValueSpec, WeightSpec};
+use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, TypedSpec, VERSION, ValueSpec, WeightSpec};
 use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
 use crate::formats::safetensors::{self, Entry};
 use crate::graph::{Attr, Attrs, Dim, Graph, Manifest, Model, Node, Value, ValueId, Weight};
@@ -182,7 +182,7 @@ fn value(spec: ValueSpec) -> Value {
     };
     match spec {
         ValueSpec::Name(name) => Value { name, dtype: None, dims: None },
-        ValueSpec::Typed { name, dtype, dims } => {
+        ValueSpec::Typed(TypedSpec { name, dtype, dims }) => {
             Value { name, dtype, dims: dims.map(|d| d.into_iter().map(dim).collect()) }
         }
     }

@@ -4,6 +4,7 @@
 //! `parse_header`, then `Builder::put` for each, then `Builder::finish`. A plain safetensors file becomes a model of
 //! weights without nodes.
 
+mod forms;
 mod load;
 mod save;
 mod spec;

@@ -5,7 +5,9 @@ use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::spec::{AttrSpec, DimSpec, Float, GraphSpec, NodeSpec, Spec, StoredWeight, VERSION, ValueSpec, WeightSpec};
+use super::spec::{
+    AttrSpec, DimSpec, Float, GraphSpec, NodeSpec, Spec, StoredWeight, TypedSpec, VERSION, ValueSpec, WeightSpec,
+};
 use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
 use crate::formats::safetensors::write_header;
 use crate::graph::{Attr, Dim, Model, Node, ValueId, Weight};
@@ -57,7 +59,7 @@ fn value(value: &crate::graph::Value) -> ValueSpec {
         Dim::Symbol(name) => DimSpec::Symbol(name.clone()),
     };
     let dims = value.dims.as_ref().map(|dims| dims.iter().map(dim).collect());
-    ValueSpec::Typed { name: value.name.clone(), dtype: value.dtype, dims }
+    ValueSpec::Typed(TypedSpec { name: value.name.clone(), dtype: value.dtype, dims })
 }
 
 /// The tensors to write, under names that are unique in the file.

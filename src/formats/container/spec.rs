@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::graph::Manifest;
 use crate::tensor::{DType, Shape};
@@ -32,20 +31,23 @@ pub struct GraphSpec {
 }
 
 /// A value of which only the name is known is just that.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 pub enum ValueSpec {
     Name(String),
-    Typed {
-        name: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        dtype: Option<DType>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        dims: Option<Vec<DimSpec>>,
-    },
+    Typed(TypedSpec),
 }
 
 #[derive(Serialize, Deserialize)]
+pub struct TypedSpec {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<DType>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dims: Option<Vec<DimSpec>>,
+}
+
+#[derive(Serialize)]
 #[serde(untagged)]
 pub enum DimSpec {
     Known(usize),
@@ -88,25 +90,7 @@ impl Serialize for Float {
     }
 }
 
-impl<'de> Deserialize<'de> for Float {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Number(f64),
-            Bits(String),
-        }
-        match Form::deserialize(deserializer)? {
-            Form::Number(v) => Ok(Float(v as f32)),
-            Form::Bits(text) => {
-                let bits = text.strip_prefix("0x").and_then(|t| u32::from_str_radix(t, 16).ok());
-                bits.map(|b| Float(f32::from_bits(b))).ok_or_else(|| D::Error::custom("a number that is neither"))
-            }
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct StoredWeight {
     pub value: u32,
     #[serde(flatten)]
@@ -114,7 +98,7 @@ pub struct StoredWeight {
 }
 
 /// How a weight is stored; `parts` gives the tensor of each part of an encoding.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(tag = "encoding", rename_all = "lowercase")]
 pub enum WeightSpec {
     Dense {

@@ -1,0 +1,113 @@
+//! Reading the parts of a spec that have several forms. Written by hand: what serde derives for them first copies every
+//! value into a tree, and is much code in a browser.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::spec::{DimSpec, Float, StoredWeight, TypedSpec, ValueSpec, WeightSpec};
+use crate::tensor::Shape;
+
+impl<'de> Deserialize<'de> for ValueSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = ValueSpec;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a value's name, or its name and type")
+            }
+            fn visit_str<E: Error>(self, name: &str) -> Result<ValueSpec, E> {
+                Ok(ValueSpec::Name(name.into()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ValueSpec, A::Error> {
+                TypedSpec::deserialize(MapAccessDeserializer::new(map)).map(ValueSpec::Typed)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl<'de> Deserialize<'de> for DimSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = DimSpec;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a dimension's size or name")
+            }
+            fn visit_u64<E: Error>(self, size: u64) -> Result<DimSpec, E> {
+                usize::try_from(size).map(DimSpec::Known).map_err(|_| E::custom("a dimension is too large"))
+            }
+            fn visit_str<E: Error>(self, name: &str) -> Result<DimSpec, E> {
+                Ok(DimSpec::Symbol(name.into()))
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl<'de> Deserialize<'de> for Float {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = Float;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a number, or the bits of one")
+            }
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Float, E> {
+                Ok(Float(value as f32))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Float, E> {
+                Ok(Float(value as f64 as f32))
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Float, E> {
+                Ok(Float(value as f64 as f32))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Float, E> {
+                let bits = text.strip_prefix("0x").and_then(|t| u32::from_str_radix(t, 16).ok());
+                bits.map(|b| Float(f32::from_bits(b))).ok_or_else(|| E::custom("a number that is neither"))
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+/// A stored weight with the fields of all encodings.
+#[derive(Deserialize)]
+struct AnyWeight {
+    value: u32,
+    encoding: String,
+    tensor: Option<String>,
+    bits: Option<u32>,
+    rows_per_table: Option<usize>,
+    group: Option<usize>,
+    shape: Option<Shape>,
+    parts: Option<BTreeMap<String, String>>,
+}
+
+impl<'de> Deserialize<'de> for StoredWeight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let any = AnyWeight::deserialize(deserializer)?;
+        let value = any.value;
+        let weight = match any.encoding.as_str() {
+            "dense" => any.tensor.map(|tensor| WeightSpec::Dense { tensor }),
+            "palette" => (|| {
+                let (bits, rows_per_table) = (any.bits?, any.rows_per_table?);
+                Some(WeightSpec::Palette { bits, rows_per_table, shape: any.shape?, parts: any.parts? })
+            })(),
+            "affine" => (|| {
+                let (bits, group) = (any.bits?, any.group?);
+                Some(WeightSpec::Affine { bits, group, shape: any.shape?, parts: any.parts? })
+            })(),
+            "f16" => any.shape.zip(any.parts).map(|(shape, parts)| WeightSpec::HalfFloat { shape, parts }),
+            other => return Err(D::Error::custom(format_args!("weight {value} has the unknown encoding `{other}`"))),
+        };
+        let weight = weight.ok_or_else(|| {
+            D::Error::custom(format_args!("weight {value} lacks a field of its encoding `{}`", any.encoding))
+        })?;
+        Ok(StoredWeight { value, weight })
+    }
+}
