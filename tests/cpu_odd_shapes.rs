@@ -79,6 +79,24 @@ fn empty_and_scalar_tensors_pass() {
     assert_eq!(shape_of("HannWindow", &[], &[Tensor::scalar(1i64)]), [1]);
 }
 
+/// Scores that have no order among them: the standard library's sort panics on these.
+#[test]
+fn suppression_survives_scores_that_are_not_numbers() {
+    let n = 25;
+    let boxes: Vec<f32> = (0..n).flat_map(|i| [i as f32, 0.0, i as f32 + 0.5, 1.0]).collect();
+    let scores: Vec<f32> = (0..n).map(|i| if i % 3 == 0 { f32::NAN } else { (i * 37 % 101) as f32 }).collect();
+    let inputs = [
+        Tensor::new([1, n, 4], &boxes).expect("fits"),
+        Tensor::new([1, 1, n], &scores).expect("fits"),
+        ints(&[n as i64]),
+    ];
+    let kept = run("NonMaxSuppression", &[], &inputs, 1).expect("legal");
+    let kept = kept[0].slice::<i64>().expect("int64");
+    let mut boxes: Vec<i64> = kept.chunks_exact(3).map(|row| row[2]).collect();
+    boxes.sort();
+    assert_eq!(boxes, (0..n as i64).collect::<Vec<_>>());
+}
+
 #[test]
 fn nonsense_is_refused() {
     let int = |name, v| (name, Attr::Int(v));
