@@ -219,3 +219,48 @@ fn attention_takes_in_heads_scale_and_mask() {
     let y = b.op("Reshape", &[y, shape]);
     b.check(y, &["Attention"]);
 }
+
+/// Convolution of random weights with `same` padding.
+fn conv(b: &mut Builder, x: ValueId, shape: &[usize], group: i64, stride: i64) -> ValueId {
+    let (w, bias) = (b.random(shape), b.random(&shape[..1]));
+    let pad = shape[2] as i64 / 2;
+    let attrs =
+        [("group", Attr::Int(group)), ("strides", Attr::Ints(vec![stride; 2])), ("pads", Attr::Ints(vec![pad; 4]))];
+    b.op_with("Conv", &[x, w, bias], &attrs)
+}
+
+#[test]
+fn inverted_residuals_keep_channels_last() {
+    let mut b = Builder::new(30);
+    let x = b.input("x", &[2, 3, 19, 23]);
+    let stem = conv(&mut b, x, &[20, 3, 3, 3], 1, 2);
+    let stem = b.op("Relu", &[stem]);
+    let wide = conv(&mut b, stem, &[37, 20, 1, 1], 1, 1);
+    let filtered = conv(&mut b, wide, &[37, 1, 5, 5], 37, 1);
+    let narrow = conv(&mut b, filtered, &[20, 37, 1, 1], 1, 1);
+    let sum = b.op("Add", &[stem, narrow]);
+    let y = b.op("GlobalAveragePool", &[sum]);
+    let mut expected = ["fewbit.Conv"; 5];
+    expected[4] = "fewbit.GlobalAveragePool";
+    b.check(y, &expected);
+}
+
+/// Values that others read, too, stay channels first, and so do the convolutions that cannot have one side of each.
+#[test]
+fn channels_last_ends_where_others_read() {
+    let mut b = Builder::new(31);
+    let x = b.input("x", &[1, 4, 9, 8]);
+    let first = conv(&mut b, x, &[18, 4, 3, 3], 1, 1);
+    let second = conv(&mut b, first, &[7, 18, 1, 1], 1, 1);
+    // Depthwise on a value that Softmax reads: both stay.
+    let third = conv(&mut b, second, &[7, 1, 3, 3], 7, 2);
+    let filtered = conv(&mut b, third, &[9, 7, 1, 1], 1, 1);
+    let softmax = b.op("Softmax", &[second]);
+    let a = b.op("GlobalMaxPool", &[softmax]);
+    let c = b.op("GlobalMaxPool", &[filtered]);
+    let y = b.op_with("Concat", &[a, c], &[("axis", Attr::Int(1))]);
+    // first: last; second: from last to first; third and filtered: first.
+    let expected =
+        ["fewbit.Conv", "fewbit.Conv", "Conv", "Conv", "Softmax", "GlobalMaxPool", "GlobalMaxPool", "Concat"];
+    b.check(y, &expected);
+}

@@ -6,6 +6,7 @@
 
 mod ops;
 
+use fewbit::cpu::Threads;
 use fewbit::graph::{Dim, Graph, Model, Node, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::Tensor;
@@ -69,6 +70,16 @@ async fn products_on_wasm_simd() {
     let device = Device::cpu(1).unwrap();
     for (family, cases) in families(1) {
         check(&device, &format!("wasm, {family}"), "cpu", &cases).await;
+    }
+}
+
+/// Convolutions that only the planner makes.
+#[wasm_bindgen_test]
+fn channels_last_on_wasm_simd() {
+    for case in ops::conv::last_cases() {
+        for prepared in [false, true] {
+            case.check("wasm", &ops::direct::run(&case, &Threads::single(), prepared));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod attention;
 pub mod conv;
 pub mod conv_transpose;
+pub mod direct;
 pub mod integer;
 pub mod linear;
 pub mod matmul;

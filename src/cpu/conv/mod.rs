@@ -1,14 +1,18 @@
 //! Conv and its relatives. Most convolutions are products of the weight with patches of the image (`patches`);
-//! depthwise ones have their own loop; ConvTranspose is a few ordinary convolutions, one per remainder of the output
-//! position modulo the stride.
+//! depthwise ones have their own loop. Between convolutions channels may lie last (`last`, `channelwise`, `spread`):
+//! `cpu::layout` decides and names such nodes `fewbit.Conv`. ConvTranspose is a few ordinary convolutions, one per
+//! remainder of the output position modulo the stride.
 
+mod channelwise;
 mod deform;
 mod depthwise;
 mod gather;
 mod last;
 mod patches;
 pub mod plain;
+mod spread;
 mod transposed;
+mod weights;
 
 use std::sync::Arc;
 
@@ -22,9 +26,9 @@ use crate::graph::Weight;
 use crate::ops::conv::ConvShape;
 use crate::ops::epilogue::{Activation, Residual};
 use crate::tensor::DType;
-use crate::weights::Encoded;
 use crate::{Error, Result};
 use patches::{Patches, TapAxis};
+use weights::Weights;
 
 pub const KERNELS: &[Kernel] = &[
     Kernel { op: "Conv", run: conv, prepare: Some(prepare_conv), encoded_inputs: &[1] },
@@ -37,13 +41,6 @@ pub const KERNELS: &[Kernel] = &[
     },
     Kernel::new("DeformConv", deform::deform_conv),
 ];
-
-/// The weight of a convolution: `[out_channels, in_group · taps]`.
-#[derive(Clone, Copy)]
-enum Weights<'a> {
-    Dense(&'a [f32]),
-    Encoded(&'a Encoded),
-}
 
 /// One group per entry: its weight as the panels of A.
 struct PackedGroups(Vec<Panels>);
@@ -112,8 +109,8 @@ fn conv(call: &mut Call) -> Result<()> {
     if output_last {
         let run = match (layout::form(&shape), input_last) {
             (Some(Form::Pointwise), true) => last::pointwise,
-            (Some(Form::Depthwise), true) => last::depthwise_last,
-            (Some(Form::Pointwise | Form::Spread), false) => last::spread,
+            (Some(Form::Depthwise), true) => channelwise::channelwise,
+            (Some(Form::Pointwise | Form::Spread), false) => spread::spread,
             _ => return Err(node.error("cannot write its channels last")),
         };
         let epilogue = Epilogue { bias: bias.as_deref().map_or(Bias::None, Bias::PerColumn), ..epilogue };
