@@ -121,7 +121,9 @@ fn store_body<const FMA: bool>(
         let plain = Epilogue::default();
         let epilogue = last.unwrap_or(&plain);
         return match stride {
+            #[cfg(target_arch = "x86_64")]
             32 => store_whole::<32>(sums, out, skip, place, add, epilogue, range),
+            #[cfg(target_arch = "x86_64")]
             16 => store_whole::<16>(sums, out, skip, place, add, epilogue, range),
             _ => store_whole::<8>(sums, out, skip, place, add, epilogue, range),
         };

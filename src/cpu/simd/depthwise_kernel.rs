@@ -31,7 +31,7 @@ impl Window {
 #[allow(unused_macros)] // on a processor without vector instructions
 macro_rules! depthwise_kernel {
     (
-        $(#[$meta:meta])* $name:ident, lanes = $lanes:literal, load = $load:expr, splat = $splat:expr, fma = $fma:expr,
+        $(#[$meta:meta])* $name:ident, lanes = $lanes:literal, vector = $vector:ty, load = $load:expr, splat = $splat:expr, fma = $fma:expr,
         max = $max:expr, min = $min:expr, store = $store:expr $(,)?
     ) => {
         pub fn $name(
@@ -55,29 +55,32 @@ macro_rules! depthwise_kernel {
             ) {
                 // SAFETY: the caller's, for all that follows.
                 unsafe {
-                    let start: [_; VECTORS] = std::array::from_fn(|v| $load(bias.add(v * $lanes)));
-                    let mut sums = [start; PIXELS];
+                    let mut sums: [[$vector; VECTORS]; PIXELS] = std::mem::zeroed();
+                    unroll!(v in VECTORS => {
+                        let bias = $load(bias.add(v * $lanes));
+                        unroll!(p in PIXELS => { sums[p][v] = bias; });
+                    });
                     for r in 0..window.rows {
                         let (mut x, mut weights) = (x.add(r * window.x_row), weights.add(r * window.weight_row));
                         for _ in 0..window.cols {
-                            for v in 0..VECTORS {
+                            unroll!(v in VECTORS => {
                                 let weight = $load(weights.add(v * $lanes));
-                                for p in 0..PIXELS {
+                                unroll!(p in PIXELS => {
                                     let value = $load(x.add(p * window.x_pixel + v * $lanes));
                                     sums[p][v] = $fma(value, weight, sums[p][v]);
-                                }
-                            }
+                                });
+                            });
                             x = x.wrapping_add(window.x_col);
                             weights = weights.wrapping_add(window.channels);
                         }
                     }
                     let (min, max) = ($splat(min), $splat(max));
-                    for p in 0..PIXELS {
-                        for v in 0..VECTORS {
+                    unroll!(p in PIXELS => {
+                        unroll!(v in VECTORS => {
                             let value = $min(max, $max(min, sums[p][v]));
                             $store(out.add(p * window.channels + v * $lanes), value);
-                        }
-                    }
+                        });
+                    });
                 }
             }
 

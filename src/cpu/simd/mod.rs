@@ -8,6 +8,7 @@ mod portable;
 mod spread;
 mod table;
 mod tile_kernel;
+mod unroll;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(target_arch = "x86_64")]

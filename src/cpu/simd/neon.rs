@@ -4,12 +4,13 @@ use std::arch::aarch64::*;
 
 use super::depthwise_kernel::depthwise_kernel;
 use super::tile_kernel::tile_kernel;
+use super::unroll::unroll;
 
 // 16 sums, 2 columns and a broadcast: 19 of 32 registers.
 tile_kernel! {
     #[target_feature(enable = "neon")]
     tile of f32, rows = 8 [1 2 3 4 5 6 7 8], lanes = 4,
-    zero = vdupq_n_f32(0.0), load = vld1q_f32, splat = vdupq_n_f32,
+    vector = float32x4_t, load = vld1q_f32, splat = vdupq_n_f32,
     fma = |x, y, sum| vfmaq_f32(sum, x, y), clamp = |v, min, max| vminq_f32(max, vmaxq_f32(min, v)),
     store = vst1q_f32,
 }
@@ -18,7 +19,7 @@ tile_kernel! {
 tile_kernel! {
     #[target_feature(enable = "neon")]
     pairs of i32, rows = 8 [1 2 3 4 5 6 7 8], lanes = 4,
-    zero = vdupq_n_s32(0), load = vld1q_s32, splat = vdupq_n_s32,
+    vector = int32x4_t, load = vld1q_s32, splat = vdupq_n_s32,
     fma = |x, y, sum| {
         let (x, y) = (vreinterpretq_s16_s32(x), vreinterpretq_s16_s32(y));
         let low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
@@ -30,7 +31,7 @@ tile_kernel! {
 // 8 sums, a weight and a value. A NaN stays.
 depthwise_kernel! {
     #[target_feature(enable = "neon")]
-    depthwise, lanes = 4, load = vld1q_f32, splat = vdupq_n_f32, fma = |x, y, sum| vfmaq_f32(sum, x, y),
+    depthwise, lanes = 4, vector = float32x4_t, load = vld1q_f32, splat = vdupq_n_f32, fma = |x, y, sum| vfmaq_f32(sum, x, y),
     max = vmaxq_f32, min = vminq_f32, store = vst1q_f32,
 }
 

@@ -57,7 +57,7 @@ pub struct Output<'a, 'o, T = f32> {
 macro_rules! tile_kernel {
     (
         $(#[$meta:meta])* $name:ident of $element:ty, rows = $mr:literal [$($rows:literal)*], lanes = $lanes:literal,
-        zero = $zero:expr, load = $load:expr, splat = $splat:expr, fma = $fma:expr, clamp = $clamp:expr,
+        vector = $vector:ty, load = $load:expr, splat = $splat:expr, fma = $fma:expr, clamp = $clamp:expr,
         store = $store:expr $(,)?
     ) => {
         pub fn $name(
@@ -75,44 +75,49 @@ macro_rules! tile_kernel {
                 b: &[$element],
                 out: super::tile_kernel::Output<$element>,
             ) {
-                const { assert!(ROWS <= $mr && VECTORS <= 2) };
+                const { assert!(ROWS <= $mr && (VECTORS == 1 || VECTORS == 2)) };
                 let end = out.skip + VECTORS * $lanes;
                 assert!(out.rows.len() == ROWS && out.rows.iter().all(|row| row.len() >= end));
                 assert!(lanes.holds(ROWS) && b.len() >= lanes.depth() * NR);
                 let mut b = b.as_ptr();
-                let mut start = [$zero; VECTORS];
-                for (start, bias) in start.iter_mut().zip(out.bias.as_chunks::<$lanes>().0) {
-                    // SAFETY: the array holds a vector.
-                    *start = unsafe { $load(bias.as_ptr()) };
+                // SAFETY: all bits 0 is the number 0.
+                let mut sums: [[$vector; VECTORS]; ROWS] = unsafe { std::mem::zeroed() };
+                let bias = out.bias.as_chunks::<$lanes>().0;
+                if bias.len() >= VECTORS {
+                    unroll!(v in VECTORS => {
+                        // SAFETY: the array holds a vector.
+                        let bias = unsafe { $load(bias[v].as_ptr()) };
+                        unroll!(i in ROWS => { sums[i][v] = bias; });
+                    });
                 }
-                let mut sums = [start; ROWS];
                 for &start in lanes.starts {
                     // Only steps of the run are read, which the assertion holds.
                     let mut a = lanes.data.as_ptr().wrapping_add(start);
                     for _ in 0..lanes.run {
-                        let mut column = [$zero; VECTORS];
-                        for v in 0..VECTORS {
-                            // SAFETY: step k reads b[k·NR ..][.. NR]; the assertion above holds depth·NR elements.
-                            column[v] = unsafe { $load(b.add(v * $lanes)) };
-                        }
-                        for i in 0..ROWS {
+                        // SAFETY: step k reads b[k·NR ..][.. NR]; the assertion above holds depth·NR elements.
+                        let first = unsafe { $load(b) };
+                        // SAFETY: as above.
+                        let second = if VECTORS > 1 { unsafe { $load(b.add($lanes)) } } else { first };
+                        unroll!(i in ROWS => {
                             // SAFETY: element `i · lane` of step k, which the assertion holds.
                             let x = $splat(unsafe { *a.add(i * lanes.lane) });
-                            for v in 0..VECTORS {
-                                sums[i][v] = $fma(x, column[v], sums[i][v]);
+                            sums[i][0] = $fma(x, first, sums[i][0]);
+                            if VECTORS > 1 {
+                                sums[i][VECTORS - 1] = $fma(x, second, sums[i][VECTORS - 1]);
                             }
-                        }
+                        });
                         a = a.wrapping_add(lanes.step);
                         b = b.wrapping_add(NR);
                     }
                 }
                 let (min, max) = ($splat(out.range.0), $splat(out.range.1));
-                for (row, sums) in out.rows.iter_mut().zip(sums) {
-                    for v in 0..VECTORS {
+                unroll!(i in ROWS => {
+                    let row = out.rows[i][out.skip..].as_mut_ptr();
+                    unroll!(v in VECTORS => {
                         // SAFETY: `skip + VECTORS · lanes` elements, which the assertion holds.
-                        unsafe { $store(row.as_mut_ptr().add(out.skip + v * $lanes), $clamp(sums[v], min, max)) };
-                    }
-                }
+                        unsafe { $store(row.add(v * $lanes), $clamp(sums[i][v], min, max)) };
+                    });
+                });
             }
 
             match (rows, narrow) {

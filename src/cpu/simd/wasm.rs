@@ -4,12 +4,13 @@ use std::arch::wasm32::*;
 
 use super::depthwise_kernel::depthwise_kernel;
 use super::tile_kernel::tile_kernel;
+use super::unroll::unroll;
 
 // 8 sums, 2 columns, a broadcast and a product: 12 of the 16 registers that a browser on x86 has. `pmax(a, b)` is
 // `a < b ? b : a`: a NaN as the first operand stays.
 tile_kernel! {
     tile of f32, rows = 4 [1 2 3 4], lanes = 4,
-    zero = f32x4_splat(0.0), load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
+    vector = v128, load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
     fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), clamp = |v, min, max| f32x4_pmin(f32x4_pmax(v, min), max),
     store = |p: *mut f32, v| v128_store(p.cast(), v),
 }
@@ -17,14 +18,14 @@ tile_kernel! {
 // Each word is a pair of 16-bit integers; a step adds both products.
 tile_kernel! {
     pairs of i32, rows = 4 [1 2 3 4], lanes = 4,
-    zero = i32x4_splat(0), load = |p: *const i32| v128_load(p.cast()), splat = i32x4_splat,
+    vector = v128, load = |p: *const i32| v128_load(p.cast()), splat = i32x4_splat,
     fma = |x, y, sum| i32x4_add(sum, i32x4_dot_i16x8(x, y)), clamp = |v, _, _| v,
     store = |p: *mut i32, v| v128_store(p.cast(), v),
 }
 
 // 8 sums, a weight, a value and a product.
 depthwise_kernel! {
-    depthwise, lanes = 4, load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
+    depthwise, lanes = 4, vector = v128, load = |p: *const f32| v128_load(p.cast()), splat = f32x4_splat,
     fma = |x, y, sum| f32x4_add(sum, f32x4_mul(x, y)), max = |a, b| f32x4_pmax(b, a), min = |a, b| f32x4_pmin(b, a),
     store = |p: *mut f32, v| v128_store(p.cast(), v),
 }

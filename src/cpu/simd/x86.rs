@@ -4,13 +4,14 @@ use std::arch::x86_64::*;
 
 use super::depthwise_kernel::depthwise_kernel;
 use super::tile_kernel::tile_kernel;
+use super::unroll::unroll;
 
 // 24 sums, 2 columns and a broadcast: 27 of 32 registers. Where one operand of `max` or `min` is NaN, the second is the
 // result.
 tile_kernel! {
     #[target_feature(enable = "avx512f")]
     tile_avx512 of f32, rows = 12 [1 2 3 4 5 6 7 8 9 10 11 12], lanes = 16,
-    zero = _mm512_setzero_ps(), load = _mm512_loadu_ps, splat = _mm512_set1_ps, fma = _mm512_fmadd_ps,
+    vector = __m512, load = _mm512_loadu_ps, splat = _mm512_set1_ps, fma = _mm512_fmadd_ps,
     clamp = |v, min, max| _mm512_min_ps(max, _mm512_max_ps(min, v)), store = _mm512_storeu_ps,
 }
 
@@ -18,7 +19,7 @@ tile_kernel! {
 tile_kernel! {
     #[target_feature(enable = "avx2,fma")]
     tile_avx2 of f32, rows = 6 [1 2 3 4 5 6], lanes = 8,
-    zero = _mm256_setzero_ps(), load = _mm256_loadu_ps, splat = _mm256_set1_ps, fma = _mm256_fmadd_ps,
+    vector = __m256, load = _mm256_loadu_ps, splat = _mm256_set1_ps, fma = _mm256_fmadd_ps,
     clamp = |v, min, max| _mm256_min_ps(max, _mm256_max_ps(min, v)), store = _mm256_storeu_ps,
 }
 
@@ -26,7 +27,7 @@ tile_kernel! {
 tile_kernel! {
     #[target_feature(enable = "avx512f,avx512bw")]
     pairs_avx512 of i32, rows = 12 [1 2 3 4 5 6 7 8 9 10 11 12], lanes = 16,
-    zero = _mm512_setzero_si512(), load = |p: *const i32| _mm512_loadu_si512(p.cast()), splat = _mm512_set1_epi32,
+    vector = __m512i, load = |p: *const i32| _mm512_loadu_si512(p.cast()), splat = _mm512_set1_epi32,
     fma = |x, y, sum| _mm512_add_epi32(sum, _mm512_madd_epi16(x, y)), clamp = |v, _, _| v,
     store = |p: *mut i32, v| _mm512_storeu_si512(p.cast(), v),
 }
@@ -34,7 +35,7 @@ tile_kernel! {
 tile_kernel! {
     #[target_feature(enable = "avx2")]
     pairs_avx2 of i32, rows = 6 [1 2 3 4 5 6], lanes = 8,
-    zero = _mm256_setzero_si256(), load = |p: *const i32| _mm256_loadu_si256(p.cast()), splat = _mm256_set1_epi32,
+    vector = __m256i, load = |p: *const i32| _mm256_loadu_si256(p.cast()), splat = _mm256_set1_epi32,
     fma = |x, y, sum| _mm256_add_epi32(sum, _mm256_madd_epi16(x, y)), clamp = |v, _, _| v,
     store = |p: *mut i32, v| _mm256_storeu_si256(p.cast(), v),
 }
@@ -42,13 +43,13 @@ tile_kernel! {
 // 8 sums, a weight and a value.
 depthwise_kernel! {
     #[target_feature(enable = "avx512f")]
-    depthwise_avx512, lanes = 16, load = _mm512_loadu_ps, splat = _mm512_set1_ps, fma = _mm512_fmadd_ps,
+    depthwise_avx512, lanes = 16, vector = __m512, load = _mm512_loadu_ps, splat = _mm512_set1_ps, fma = _mm512_fmadd_ps,
     max = _mm512_max_ps, min = _mm512_min_ps, store = _mm512_storeu_ps,
 }
 
 depthwise_kernel! {
     #[target_feature(enable = "avx2,fma")]
-    depthwise_avx2, lanes = 8, load = _mm256_loadu_ps, splat = _mm256_set1_ps, fma = _mm256_fmadd_ps,
+    depthwise_avx2, lanes = 8, vector = __m256, load = _mm256_loadu_ps, splat = _mm256_set1_ps, fma = _mm256_fmadd_ps,
     max = _mm256_max_ps, min = _mm256_min_ps, store = _mm256_storeu_ps,
 }
 
