@@ -7,8 +7,8 @@ use super::weights::Weights;
 use crate::cpu::decode::EncodedRows;
 use crate::cpu::gemm::{Divide, Epilogue, Operand, Panels, Product, Strided};
 use crate::cpu::panel_codes::PanelCodes;
-use crate::cpu::product::pack_b;
-use crate::cpu::{Prepared, Threads};
+use crate::cpu::product::{pack_b, shared_b};
+use crate::cpu::{Prepare, Prepared, Threads};
 use crate::ops::conv::ConvShape;
 use crate::weights::Encoded;
 
@@ -52,13 +52,14 @@ pub fn with_lanes(weights: Weights, prepared: Option<&Prepared>, depth: usize, w
 }
 
 /// What a plan prepares for a convolution with channels last.
-pub fn prepare(threads: &Threads, shape: &ConvShape, weights: Weights) -> Option<Prepared> {
+pub fn prepare(p: &Prepare, shape: &ConvShape, weights: Weights) -> Option<Prepared> {
+    let threads = p.threads;
     if shape.groups > 1 {
         return Some(Arc::new(Filters::new(threads.level(), shape, weights)));
     }
     let (n, k) = shape.group_size();
     match weights {
-        Weights::Dense(weight) => pack_b(threads, n, k, &Strided::rows(weight, k)),
+        Weights::Dense(weight) => shared_b(p, weight, n, k, true),
         Weights::Encoded(weight) if n * k <= SMALL => pack_b(threads, n, k, &EncodedRows { weight, first: 0 }),
         Weights::Encoded(Encoded::Palette(weight)) => {
             let level = threads.level();

@@ -58,7 +58,7 @@ fn prepare_conv(p: &Prepare) -> Result<Option<Prepared>> {
             _ => None,
         };
         let weights = encoded.or_else(|| dense_weight(p, 1).map(Weights::Dense));
-        return Ok(weights.and_then(|weights| last::prepare(p.threads, &shape, weights)));
+        return Ok(weights.and_then(|weights| last::prepare(p, &shape, weights)));
     }
     let Some(weight) = dense_weight(p, 1) else { return Ok(None) };
     if is_depthwise(&shape) || shape.axes.len() > 3 {
