@@ -9,8 +9,8 @@ use crate::cpu::simd::depthwise::{Window, depthwise};
 use crate::cpu::{Prepared, Threads};
 use crate::ops::conv::{ConvAxis, ConvShape};
 
-/// A depthwise weight as its kernel reads it: `[taps, channels]` in f32. Filters are a few percent of a model's
-/// weights; decoding their short rows on every run would cost more than the convolution.
+/// A depthwise weight as its kernel reads it: `[taps, channels]` in f32. Of dense weights the plan holds it, few-bit ones
+/// are decoded into it for a run.
 pub struct Filters(Vec<f32>);
 
 impl Filters {

@@ -7,7 +7,7 @@ use super::weights::Weights;
 use crate::cpu::decode::EncodedRows;
 use crate::cpu::gemm::{Divide, Epilogue, Operand, Panels, Product, Strided};
 use crate::cpu::panel_codes::PanelCodes;
-use crate::cpu::product::{pack_b, shared_b};
+use crate::cpu::product::shared_b;
 use crate::cpu::{Prepare, Prepared, Threads};
 use crate::ops::conv::ConvShape;
 use crate::weights::Encoded;
@@ -15,9 +15,6 @@ use crate::weights::Encoded;
 /// Rows of a product from which each thread may read the whole weight for itself: even decoding it is then below a
 /// tenth of the work.
 const MANY_ROWS: usize = 128;
-/// Few-bit weights up to this many elements are decoded when the plan is made. They belong to the first convolutions of
-/// a network: used for thousands of pixels, and a percent of its weights.
-const SMALL: usize = 16_384;
 
 /// A 1×1 convolution on channels last: one product, a row per pixel.
 pub fn pointwise(
@@ -51,18 +48,15 @@ pub fn with_lanes(weights: Weights, prepared: Option<&Prepared>, depth: usize, w
     }
 }
 
-/// What a plan prepares for a convolution with channels last.
+/// What a plan prepares for a convolution with channels last. Few-bit weights stay few-bit: each run decodes them.
 pub fn prepare(p: &Prepare, shape: &ConvShape, weights: Weights) -> Option<Prepared> {
-    let threads = p.threads;
-    if shape.groups > 1 {
-        return Some(Arc::new(Filters::new(threads.level(), shape, weights)));
-    }
     let (n, k) = shape.group_size();
+    let level = p.threads.level();
     match weights {
+        Weights::Dense(_) if shape.groups > 1 => Some(Arc::new(Filters::new(level, shape, weights))),
+        Weights::Encoded(_) if shape.groups > 1 => None,
         Weights::Dense(weight) => shared_b(p, weight, n, k, true),
-        Weights::Encoded(weight) if n * k <= SMALL => pack_b(threads, n, k, &EncodedRows { weight, first: 0 }),
         Weights::Encoded(Encoded::Palette(weight)) => {
-            let level = threads.level();
             PanelCodes::new(level, level.tile_cols(), weight).map(|codes| Arc::new(codes) as Prepared)
         }
         Weights::Encoded(_) => None,
