@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use crate::graph::{Attr, Node, TypedGraph, ValueId};
-use crate::ops::conv::ConvShape;
+use crate::ops::conv::{ConvAxis, ConvShape};
 use crate::tensor::DType;
 
 /// Depth up to which a convolution of several taps reads channels first and writes them last.
@@ -32,12 +32,18 @@ pub fn form(shape: &ConvShape) -> Option<Form> {
     if shape.groups == shape.in_channels && shape.groups == shape.out_channels && shape.groups > 1 {
         return Some(Form::Depthwise);
     }
-    let single = |a: crate::ops::conv::ConvAxis| a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.input == a.output;
+    let single = |a: ConvAxis| a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.input == a.output;
     match shape.groups {
         1 if single(h) && single(w) => Some(Form::Pointwise),
-        1 if shape.group_size().1 <= MAX_DEPTH => Some(Form::Spread),
+        1 if (1..=MAX_DEPTH).contains(&shape.group_size().1) && modest(h) && modest(w) => Some(Form::Spread),
         _ => None,
     }
+}
+
+/// Whether an axis with its borders is hardly longer than without: `Form::Spread` copies it.
+fn modest(axis: ConvAxis) -> bool {
+    let reach = |n: usize, distance: usize| n.saturating_sub(1).saturating_mul(distance);
+    reach(axis.output, axis.stride).saturating_add(reach(axis.kernel, axis.dilation)) <= 2 * axis.input + 16
 }
 
 /// Whether input and output of a Conv lie channels last.

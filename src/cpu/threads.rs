@@ -4,6 +4,8 @@
 //! late for the next one. So the others stay awake and look for work while a run lasts (`install`), and a stretch is
 //! flat: whoever comes takes the next index, nobody waits but the caller.
 
+#[cfg(feature = "cli")]
+use std::cell::Cell;
 use std::sync::Mutex;
 #[cfg(feature = "cli")]
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -77,12 +79,11 @@ impl Threads {
         if let Some(pool) = &self.pool {
             return pool.scope(|scope| {
                 let over = std::sync::Arc::new(AtomicBool::new(false));
-                let caller = rayon::current_thread_index();
                 for _ in 1..self.count {
                     let over = over.clone();
-                    scope.spawn(move |_| stand_by(&over, caller));
+                    scope.spawn(move |_| stand_by(&over));
                 }
-                let _end = End(&over);
+                let _end = End { over: &over, calling: CALLING.replace(true) };
                 work()
             });
         }
@@ -161,9 +162,9 @@ const PATIENCE: usize = 20_000;
 
 /// Executes what the pool has to do, until the run is over or nothing has come for long.
 #[cfg(feature = "cli")]
-fn stand_by(over: &AtomicBool, caller: Option<usize>) {
-    // The caller finds this among its own work when it waits for others. It has to go on.
-    if rayon::current_thread_index() == caller {
+fn stand_by(over: &AtomicBool) {
+    // Who runs a network finds this among the work of the pool when it waits for others. It has to go on.
+    if CALLING.get() {
         return;
     }
     let mut idle = 0;
@@ -176,13 +177,56 @@ fn stand_by(over: &AtomicBool, caller: Option<usize>) {
     }
 }
 
+#[cfg(feature = "cli")]
+thread_local! {
+    /// Whether this thread is inside `install`.
+    static CALLING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Sends the threads on stand-by away, after a panic too.
 #[cfg(feature = "cli")]
-struct End<'a>(&'a AtomicBool);
+struct End<'a> {
+    over: &'a AtomicBool,
+    /// What `CALLING` was before.
+    calling: bool,
+}
 
 #[cfg(feature = "cli")]
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.over.store(true, Ordering::Relaxed);
+        CALLING.set(self.calling);
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+
+    /// Two runs at once on one pool, each of many short stretches: every index comes once, and both end.
+    #[test]
+    fn runs_share_a_pool() {
+        let threads = Threads::new(3).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    threads.install(|| {
+                        let mut counts = vec![0u32; 10];
+                        for _ in 0..500 {
+                            threads.for_chunks(&mut counts, 3, |_, part| part.iter_mut().for_each(|c| *c += 1));
+                        }
+                        assert_eq!(counts, [500; 10]);
+                    });
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_ends_the_run() {
+        let threads = Threads::new(2).unwrap();
+        let run = || threads.install(|| threads.for_each(vec![1, 2, 3], |i| assert!(i < 3)));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+        assert_eq!(threads.install(|| 5), 5);
     }
 }

@@ -55,7 +55,7 @@ fn copy_rows(x: &[f32], h: ConvAxis, w: ConvAxis, top: isize, [height, width]: [
     out.fill(0.0);
     let (before, skip) = (w.pad.max(0) as usize, w.pad.min(0).unsigned_abs());
     let len = w.input.saturating_sub(skip).min(width.saturating_sub(before));
-    if len == 0 {
+    if len == 0 || h.input == 0 {
         return;
     }
     for (channel, out) in x.chunks_exact(h.input * w.input).zip(out.chunks_exact_mut(height * width)) {
