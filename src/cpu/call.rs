@@ -1,17 +1,11 @@
 //! What a CPU kernel receives.
 
-use std::any::Any;
-use std::sync::Arc;
-
 use super::Threads;
-use super::packs::Packs;
+use super::packs::{Packs, Prepared};
 use crate::Result;
 use crate::graph::{Node, Weight};
 use crate::tensor::{Element, TensorType, View, ViewMut};
 use crate::weights::Encoded;
-
-/// Work done once per plan, e.g. packed weight panels.
-pub type Prepared = Arc<dyn Any + Send + Sync>;
 
 /// One operator on the CPU.
 pub struct Kernel {

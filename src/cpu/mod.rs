@@ -56,8 +56,8 @@ pub mod threads;
 pub mod unary;
 mod vector;
 
-pub use call::{Arg, Call, Kernel, Prepare, Prepared};
-pub use packs::Packs;
+pub use call::{Arg, Call, Kernel, Prepare};
+pub use packs::{Packs, Prepared};
 pub use program::Program;
 pub use threads::Threads;
 

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::Prepared;
+/// Work done once per plan, e.g. packed weight panels.
+pub type Prepared = Arc<dyn Any + Send + Sync>;
 
 /// Packed weights that some plan still uses.
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! Conv. Shader: `shaders/conv.wgsl`; depthwise ones go to `depthwise.rs`.
 
+use super::axes::{pads, sizes};
 use super::decode::Coded;
 use super::depthwise;
 use super::emit::{Emit, GpuKernel, grid, u32_of};
@@ -7,7 +8,7 @@ use super::epilogue::Epilogue;
 use super::shader::conv::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
 use super::tile::Tile;
 use crate::Result;
-use crate::ops::conv::{ConvAxis, ConvShape, UNIT_AXIS};
+use crate::ops::conv::{ConvShape, UNIT_AXIS};
 use crate::tensor::DType;
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "Conv", emit: conv, encoded_inputs: &[1] }];
@@ -49,15 +50,4 @@ fn conv(e: &mut Emit) -> Result<()> {
     overrides.extend([("LANES", tile.lanes as f64), ("POINTWISE", u32::from(pointwise).into())]);
     overrides.extend(epilogue.overrides());
     e.dispatch(shader, &overrides, &operands, &params, grid(tiles)?)
-}
-
-/// A property of depth, height and width, and a fourth number.
-pub fn sizes(axes: &[ConvAxis; 3], of: fn(&ConvAxis) -> usize, last: usize) -> Result<[u32; 4]> {
-    Ok([u32_of(of(&axes[0]))?, u32_of(of(&axes[1]))?, u32_of(of(&axes[2]))?, u32_of(last)?])
-}
-
-/// Padding before depth, height and width.
-pub fn pads(axes: &[ConvAxis; 3]) -> [i32; 4] {
-    let pad = |a: &ConvAxis| i32::try_from(a.pad).unwrap_or(i32::MAX);
-    [pad(&axes[0]), pad(&axes[1]), pad(&axes[2]), 0]
 }

@@ -1,6 +1,6 @@
 //! ConvTranspose. Shader: `shaders/conv_transpose.wgsl`.
 
-use super::conv::{pads, sizes};
+use super::axes::{pads, sizes};
 use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::epilogue::Epilogue;
 use super::shader::conv_transpose::{NARROW, Params, SHADER};

@@ -1,6 +1,6 @@
 //! Depthwise convolutions. Shader: `shaders/depthwise.wgsl`.
 
-use super::conv::{pads, sizes};
+use super::axes::{pads, sizes};
 use super::decode::Coded;
 use super::emit::{Emit, grid, u32_of};
 use super::epilogue::Epilogue;

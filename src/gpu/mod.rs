@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod adapter;
 pub mod attention;
+pub mod axes;
 pub mod axis;
 pub mod binary;
 pub mod cast;

@@ -129,7 +129,10 @@ impl Program {
     /// The operators that run on the GPU.
     pub fn operators(&self) -> BTreeSet<String> {
         let on_gpu = self.steps.iter().zip(&self.schedule.graph.nodes).filter(|(s, _)| matches!(s, Step::Gpu(_)));
-        on_gpu.map(|(_, node)| node.op.clone()).collect()
+        // One by one: collecting would sort them first, with a sort of its own.
+        let mut operators = BTreeSet::new();
+        operators.extend(on_gpu.map(|(_, node)| node.op.clone()));
+        operators
     }
 
     /// `inputs` in the order of `graph.inputs`, of the schedule's types; outputs in the order of `graph.outputs`.
