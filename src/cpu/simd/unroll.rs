@@ -2,6 +2,7 @@
 
 /// `for i in 0..n { body }` for a constant `n` of at most 12, as one block per step. The browser build is optimised for
 /// size and keeps loops, and an array that a loop indexes cannot stay in registers.
+#[allow(unused_macros)] // on a processor without vector instructions
 macro_rules! unroll {
     ($i:ident in $n:expr => $body:block) => {
         unroll!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
@@ -15,5 +16,5 @@ macro_rules! unroll {
         )*
     };
 }
-#[allow(unused_imports)] // on a processor without vector instructions
+#[allow(unused_imports)] // likewise
 pub(super) use unroll;
