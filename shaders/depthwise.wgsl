@@ -11,9 +11,7 @@
 
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_index;
-@if(palette) import package::decode::palette::decode4;
-@if(affine) import package::decode::affine::decode4;
-@if(half_float) import package::decode::half_float::decode4;
+@if(!dense) import package::shared::weights::weights4;
 
 override BIAS: bool = false;
 /// Taps of a row lie more than one element apart.
@@ -78,7 +76,7 @@ fn depthwise(
     @if(!dense) var weights: array<f32, MOST_TAPS>;
     @if(!dense) {
         for (var i = 0u; i < min(size.x * size.y * size.z, MOST_TAPS); i += 4u) {
-            let v = decode4(params.weight, channel, i);
+            let v = weights4(params.weight, channel, i);
             weights[i] = v.x;
             weights[i + 1u] = v.y;
             weights[i + 2u] = v.z;

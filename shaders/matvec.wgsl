@@ -8,10 +8,7 @@
 // Cost     reads W once and x n · SPLIT / 64 times, the latter from cache.
 
 import package::shared::epilogue::finish;
-@if(dense) import package::decode::dense::decode4;
-@if(palette) import package::decode::palette::decode4;
-@if(affine) import package::decode::affine::decode4;
-@if(half_float) import package::decode::half_float::decode4;
+import package::shared::weights::weights4;
 
 override SPLIT: u32 = 32u;
 override BIAS: bool = false;
@@ -46,7 +43,7 @@ fn matvec(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
 
     var sum = vec4f();
     for (var k = part * 4u; k < params.k; k += SPLIT * 4u) {
-        let w = decode4(params.weight, weight_row, k);
+        let w = weights4(params.weight, weight_row, k);
         sum.x += dot(w, load_x(row, k));
         if row + 1u < params.m { sum.y += dot(w, load_x(row + 1u, k)); }
         if row + 2u < params.m { sum.z += dot(w, load_x(row + 2u, k)); }

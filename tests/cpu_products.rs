@@ -24,54 +24,11 @@ fn check(cases: &[Case]) {
     }
 }
 
-#[test]
-fn linear_dense() {
-    check(&ops::linear::dense_cases());
-}
-
-#[test]
-fn linear_few_bit() {
-    check(&ops::linear::encoded_cases());
-}
-
-#[test]
-fn linear_fused() {
-    check(&ops::linear::fused_cases());
-}
-
-#[test]
-fn matmul_and_gemm() {
-    check(&ops::matmul::cases());
-}
-
-#[test]
-fn conv_dense() {
-    check(&ops::conv::dense_cases());
-}
-
-#[test]
-fn conv_few_bit() {
-    check(&ops::conv::encoded_cases());
-}
-
-#[test]
-fn conv_fused() {
-    check(&ops::conv::fused_cases());
-}
+ops::shared_tests!(check);
 
 #[test]
 fn conv_channels_last() {
     check(&ops::conv::last_cases());
-}
-
-#[test]
-fn conv_transpose() {
-    check(&ops::conv_transpose::cases());
-}
-
-#[test]
-fn attention() {
-    check(&ops::attention::cases());
 }
 
 #[test]

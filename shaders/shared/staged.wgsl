@@ -1,9 +1,7 @@
 // A workgroup's tile of few-bit weights, decoded into workgroup memory a chunk of columns at a time: each weight is
 // decoded once per workgroup and never written to storage.
 
-@if(palette) import package::decode::palette::decode4;
-@if(affine) import package::decode::affine::decode4;
-@if(half_float) import package::decode::half_float::decode4;
+import package::shared::weights::weights4;
 
 /// Weights of a chunk. Few, because WebGPU clears workgroup memory first: SwiftShader compiles a store for each element.
 const VALUES = 512u;
@@ -22,7 +20,7 @@ fn stage(form: vec4u, chunk: Chunk, last_row: u32, end: u32, lane: u32) {
         let row = i / quads;
         let col = i % quads * 4u;
         if chunk.col + col >= end { continue; }
-        let w = decode4(form, min(chunk.row + row, last_row), chunk.col + col);
+        let w = weights4(form, min(chunk.row + row, last_row), chunk.col + col);
         let at = row * chunk.row_step + col * chunk.col_step;
         tile[at] = w.x;
         tile[at + chunk.col_step] = w.y;

@@ -1,5 +1,5 @@
-//! `fewbit.Linear`: `activation(x · Wᵀ + bias + residual)` with a dense or few-bit weight. GPU twin:
-//! `shaders/linear.wgsl`.
+//! `fewbit.Linear`: `activation(x · Wᵀ + bias + residual)` with a dense or few-bit weight. GPU
+//! twins: `shaders/matvec.wgsl`, `shaders/gemm.wgsl`.
 
 use super::decode::EncodedRows;
 use super::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};

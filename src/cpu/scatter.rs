@@ -1,4 +1,5 @@
-//! ScatterElements, ScatterND, TensorScatter: writes at computed positions. GPU twin: `gpu/scatter.rs`.
+//! ScatterElements, ScatterND, TensorScatter: writes at computed positions. GPU
+//! twins: `gpu/gather.rs`, `gpu/gather_nd.rs`.
 
 use super::call::{Call, Kernel};
 use super::gather::{element_targets, slice_targets};

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 pub struct Plan {
     program: Program,
+    /// The self-check has passed its operators.
+    proved: bool,
     decoded: Vec<String>,
 }
 
@@ -64,7 +66,7 @@ impl Plan {
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
-                Ok(Plan { program: cpu_program(schedule, threads, shared)?, decoded })
+                Ok(Plan { program: cpu_program(schedule, threads, shared)?, proved: true, decoded })
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu, threads) => {
@@ -72,19 +74,19 @@ impl Plan {
                     on_cpu(op, i) && gpu::find(op).is_none_or(|k| k.encoded_inputs.contains(&i))
                 })?;
                 let schedule = bounded(graph::plan::schedule(typed, gpu::storage_bytes), limit)?;
-                Ok(Plan { program: gpu_program(schedule, gpu, shared, threads)?, decoded })
+                Ok(Plan { program: gpu_program(schedule, gpu, shared, threads)?, proved: false, decoded })
             }
         }
     }
 
     /// Compares the GPU's operators with the CPU, each once per device. False if one failed: it is switched off, and the
     /// plan is to be built anew without it.
-    pub async fn prove(&self) -> Result<bool> {
-        match &self.program {
-            Program::Cpu(_) => Ok(true),
-            #[cfg(feature = "gpu")]
-            Program::Gpu(program) => gpu::selfcheck::prove(program.device(), &program.operators()).await,
+    pub async fn prove(&mut self) -> Result<bool> {
+        #[cfg(feature = "gpu")]
+        if let (false, Program::Gpu(program)) = (self.proved, &self.program) {
+            self.proved = gpu::selfcheck::prove(program.device(), &program.operators()).await?;
         }
+        Ok(self.proved)
     }
 
     /// `inputs` in the order of the graph's inputs, of the plan's types.

@@ -1,28 +1,14 @@
 //! A case on its CPU kernel, without a session.
 
 use fewbit::cpu::{Arg, Call, Packs, Prepare, Threads};
-use fewbit::graph::{Node, ValueId, Weight};
-use fewbit::ops::Infer;
+use fewbit::graph::Weight;
 use fewbit::tensor::Tensor;
 
 use super::Case;
 
 /// The first output, which starts as 0xff bytes (NaN). `prepared`: weights known beforehand.
 pub fn run(case: &Case, threads: &Threads, prepared: bool) -> Vec<f32> {
-    let id = |i: usize| Some(ValueId(i as u32));
-    let inputs = case.inputs.iter().enumerate().map(|(i, w)| w.as_ref().and(id(i))).collect();
-    let node = Node {
-        name: case.name.clone(),
-        op: case.op.into(),
-        inputs,
-        outputs: vec![id(case.inputs.len())],
-        attrs: case.attrs.clone(),
-    };
-    let types: Vec<_> = case.inputs.iter().map(|w| w.as_ref().map(Weight::ty)).collect();
-    let infer = Infer { node: &node, types: types.clone(), values: vec![None; types.len()] };
-    // Convolutions with channels last keep the type of the others, and have no shape function of their own.
-    let op = if case.op == "fewbit.Conv" { "Conv" } else { case.op };
-    let ty = fewbit::ops::find(op).unwrap()(&infer).unwrap().remove(0);
+    let (node, types, ty) = (case.node(), case.input_types(), case.output_type());
     let kernel = fewbit::cpu::find(case.op).unwrap();
     let weights: Vec<_> = case.inputs.iter().map(Option::as_ref).collect();
     let packs = Packs::default();

@@ -1,5 +1,5 @@
 //! Cases that every backend runs: a node, its inputs, and what it must give, computed here in f64.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_macros, clippy::unwrap_used)]
 
 pub mod attention;
 pub mod conv;
@@ -11,8 +11,9 @@ pub mod matmul;
 
 use std::sync::Arc;
 
-use fewbit::graph::{Attr, Attrs, Weight};
-use fewbit::tensor::{DType, Tensor, bits};
+use fewbit::graph::{Attr, Attrs, Node, ValueId, Weight};
+use fewbit::ops::Infer;
+use fewbit::tensor::{DType, Tensor, TensorType, bits};
 use fewbit::weights::{Affine, Encoded, HalfFloat, Palette};
 use half::f16;
 
@@ -26,6 +27,31 @@ pub struct Case {
 }
 
 impl Case {
+    /// The node: its inputs are values 0, 1, …, its output the value behind them.
+    pub fn node(&self) -> Node {
+        let id = |i: usize| Some(ValueId(i as u32));
+        Node {
+            name: self.name.clone(),
+            op: self.op.into(),
+            inputs: self.inputs.iter().enumerate().map(|(i, w)| w.as_ref().and(id(i))).collect(),
+            outputs: vec![id(self.inputs.len())],
+            attrs: self.attrs.clone(),
+        }
+    }
+
+    pub fn input_types(&self) -> Vec<Option<TensorType>> {
+        self.inputs.iter().map(|w| w.as_ref().map(Weight::ty)).collect()
+    }
+
+    /// What the operator's shape function says of the first output.
+    pub fn output_type(&self) -> TensorType {
+        let (node, types) = (self.node(), self.input_types());
+        let infer = Infer { node: &node, types: types.clone(), values: vec![None; types.len()] };
+        // Convolutions with channels last keep the type of the others, and have no shape function of their own.
+        let op = if self.op == "fewbit.Conv" { "Conv" } else { self.op };
+        fewbit::ops::find(op).unwrap()(&infer).unwrap().remove(0)
+    }
+
     /// Panics unless `got` is within 10⁻⁵ of the largest expected magnitude.
     pub fn check(&self, how: &str, got: &[f32]) {
         assert_eq!(got.len(), self.expected.len(), "{} ({how})", self.name);
@@ -171,3 +197,28 @@ pub fn halved(tensor: &Tensor) -> Tensor {
     let values: Vec<f16> = tensor.to_f32().unwrap().into_iter().map(f16::from_f32).collect();
     Tensor::new(tensor.shape(), &values).unwrap()
 }
+
+/// A test per table of cases that every backend runs, each a call of `$check`.
+macro_rules! shared_tests {
+    ($check:ident: $($name:ident => $cases:expr,)*) => {
+        $(#[test]
+        fn $name() {
+            $check(&$cases);
+        })*
+    };
+    ($check:ident) => {
+        crate::ops::shared_tests! { $check:
+            linear_dense => crate::ops::linear::dense_cases(),
+            linear_few_bit => crate::ops::linear::encoded_cases(),
+            linear_fused => crate::ops::linear::fused_cases(),
+            matmul_and_gemm => crate::ops::matmul::cases(),
+            conv_dense => crate::ops::conv::dense_cases(),
+            conv_few_bit => crate::ops::conv::encoded_cases(),
+            conv_fused => crate::ops::conv::fused_cases(),
+            conv_transpose => crate::ops::conv_transpose::cases(),
+            attention => crate::ops::attention::cases(),
+        }
+    };
+}
+#[allow(unused_imports)] // in a browser one test runs the tables it has time for
+pub(crate) use shared_tests;

@@ -4,6 +4,7 @@
 //! remainder of the output position modulo the stride.
 
 mod channelwise;
+mod conv_transpose;
 mod deform;
 mod depthwise;
 mod gather;
@@ -11,7 +12,6 @@ mod last;
 mod patches;
 pub mod plain;
 mod spread;
-mod transposed;
 mod weights;
 
 use std::sync::Arc;
@@ -35,8 +35,8 @@ pub const KERNELS: &[Kernel] = &[
     Kernel { op: "fewbit.Conv", run: conv, prepare: Some(prepare_conv), encoded_inputs: &[1] },
     Kernel {
         op: "ConvTranspose",
-        run: transposed::conv_transpose,
-        prepare: Some(transposed::prepare),
+        run: conv_transpose::conv_transpose,
+        prepare: Some(conv_transpose::prepare),
         encoded_inputs: &[],
     },
     Kernel::new("DeformConv", deform::deform_conv),
