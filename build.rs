@@ -5,6 +5,8 @@
 mod permute;
 #[path = "shaders/build/reflect.rs"]
 mod reflect;
+#[path = "shaders/build/resolve.rs"]
+mod resolve;
 #[path = "shaders/build/rust.rs"]
 mod rust;
 
@@ -31,31 +33,38 @@ fn main() {
 
 /// The text of the generated file. Kernels are the files directly in `dir`; its folders hold what they import.
 fn compile_all(dir: &Path) -> Result<String, String> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+    let stages = shaders_in(&dir.join("decode"))?;
+    let mut out = rust::File::new(&stages);
+    for stem in shaders_in(dir)? {
+        let file = dir.join(&stem).with_extension("wgsl");
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let mut kernels = Vec::new();
+        for permutation in permute::permutations(&text, &stages).map_err(|e| format!("{}: {e}", file.display()))? {
+            let name = permutation.kernel_name(&stem);
+            let declarations = compile(dir, &stem, &permutation)?;
+            let reflected = reflect::reflect(&name, &declarations.join("\n"))?;
+            kernels.push(rust::Kernel { permutation, name, declarations, reflected });
+        }
+        out.module(&stem, &kernels)?;
+    }
+    Ok(out.finish())
+}
+
+/// Names of the WGSL files directly in a folder, sorted.
+fn shaders_in(dir: &Path) -> Result<Vec<String>, String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
         .map_err(|e| format!("{}: {e}", dir.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
         .collect();
-    files.sort();
-    let mut out = String::new();
-    for file in files {
-        let stem = file.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let mut kernels = Vec::new();
-        for permutation in permute::permutations(&text).map_err(|e| format!("{}: {e}", file.display()))? {
-            let name = permutation.kernel_name(stem);
-            let source = compile(dir, stem, &permutation)?;
-            let reflected = reflect::reflect(&name, &source)?;
-            kernels.push(rust::Kernel { constant: permutation.constant(), name, source, reflected });
-        }
-        rust::module(&mut out, stem, &kernels)?;
-    }
-    Ok(out)
+    names.sort();
+    Ok(names)
 }
 
-/// WGSL of one permutation, without comments and indentation (the text travels in the browser build).
-fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result<String, String> {
-    let mut compiler = wesl::Wesl::new(dir);
+/// The declarations of one permutation, without comments and indentation (the text travels in the browser build).
+fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result<Vec<String>, String> {
+    let mut compiler = wesl::Wesl::new(dir).set_custom_resolver(resolve::Stages::new(dir, permutation.stage.clone()));
     // Names stay as written; two imported items of one name fail naga's check below.
     compiler.set_mangler(wesl::ManglerKind::None);
     for feature in &permutation.features {
@@ -63,6 +72,6 @@ fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result
     }
     let path = format!("package::{stem}").parse().map_err(|e| format!("{stem}: {e}"))?;
     let compiled = compiler.compile(&path).map_err(|e| format!("{}: {e}", permutation.kernel_name(stem)))?;
-    let text = compiled.to_string();
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"))
+    let squeeze = |text: String| text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n");
+    Ok(compiled.syntax.global_declarations.iter().map(|d| squeeze(d.to_string())).filter(|d| !d.is_empty()).collect())
 }

@@ -1,6 +1,6 @@
 // Convolution over up to three axes, with groups; bias, activation and residual fused.
 //
-// permute: dense | palette | affine | half_float
+// permute: weights
 // Layout   x: [batch, groups · channels, depth, height, width]; y, residual alike; w: [groups · output channels, columns]
 //          in its encoding, a column being (channel, tap); bias: [groups · output channels].
 // Tiling   an invocation sums 8 output channels × 8 pixels in registers, the pixels LANES apart, so that loads of x are

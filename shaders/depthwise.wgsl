@@ -1,7 +1,7 @@
 // Depthwise convolution over up to three axes: every output channel reads one input channel. Bias, activation and
 // residual fused.
 //
-// permute: dense | palette | affine | half_float
+// permute: weights
 // Layout   x: [batch, channels, depth, height, width]; y, residual: [batch, channels · multiplier, …]; w: [channels ·
 //          multiplier, taps] in its encoding; bias: [channels · multiplier].
 // Tiling   an invocation sums 8 pixels of a row in registers. Along a row of taps the pixels slide: a tap needs one load
@@ -11,7 +11,7 @@
 
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_index;
-@if(!dense) import package::shared::weights::weights4;
+@if(!dense) import package::decode::stage::decode4;
 
 override BIAS: bool = false;
 /// Taps of a row lie more than one element apart.
@@ -76,7 +76,7 @@ fn depthwise(
     @if(!dense) var weights: array<f32, MOST_TAPS>;
     @if(!dense) {
         for (var i = 0u; i < min(size.x * size.y * size.z, MOST_TAPS); i += 4u) {
-            let v = weights4(params.weight, channel, i);
+            let v = decode4(params.weight, channel, i);
             weights[i] = v.x;
             weights[i + 1u] = v.y;
             weights[i + 2u] = v.z;

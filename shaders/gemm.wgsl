@@ -1,6 +1,6 @@
 // c = act(alpha · a · b + beta · bias + residual), a batch of products of strided matrices.
 //
-// permute: dense | palette | affine | half_float
+// permute: weights
 // Layout   a: [m, k], dense b: [k, n] at their strides from the batch's offsets; few-bit b: [n, k] in its encoding, the
 //          same for all; c, residual: [batch, m, n] row-major.
 // Tiling   an invocation sums 8 rows × 8 columns in registers, the columns LANES apart, so that loads of b are

@@ -1,6 +1,6 @@
 // y = x · Wᵀ for few rows of x: bound by the bytes of W, each read once per four rows of x.
 //
-// permute: dense | palette | affine | half_float
+// permute: weights
 // Layout   x: [m, k]; W: [n, k] in its encoding; bias: [n]; residual, y: [m, n]; all f32 but W.
 // Tiling   SPLIT lanes share an output column, 64 / SPLIT columns a workgroup, four rows of x (grid y). A tree in
 //          workgroup memory adds the lanes; with SPLIT = 1 there is no barrier (software adapters, where one costs more
@@ -8,7 +8,7 @@
 // Cost     reads W once and x n · SPLIT / 64 times, the latter from cache.
 
 import package::shared::epilogue::finish;
-import package::shared::weights::weights4;
+import package::decode::stage::decode4;
 
 override SPLIT: u32 = 32u;
 override BIAS: bool = false;
@@ -43,7 +43,7 @@ fn matvec(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
 
     var sum = vec4f();
     for (var k = part * 4u; k < params.k; k += SPLIT * 4u) {
-        let w = weights4(params.weight, weight_row, k);
+        let w = decode4(params.weight, weight_row, k);
         sum.x += dot(w, load_x(row, k));
         if row + 1u < params.m { sum.y += dot(w, load_x(row + 1u, k)); }
         if row + 2u < params.m { sum.z += dot(w, load_x(row + 2u, k)); }

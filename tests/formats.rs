@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fewbit::formats::{container, onnx, safetensors};
 use fewbit::graph::{Attr, Attrs, Dim, Model, Weight};
 use fewbit::tensor::{DType, Tensor, TensorType};
-use fewbit::weights::{Affine, Encoded, HalfFloat, Palette};
+use fewbit::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
 
 /// The fetched models; tests that need them pass over machines without.
 fn models() -> PathBuf {
@@ -88,7 +88,7 @@ fn everything() -> Model {
     let scale = Tensor::new([2], &[1.0f32, -2.0]).unwrap();
     let palette = Palette::new(vec![2, 3, 2], 4, 2, codes.clone(), table, Some(scale)).unwrap();
     let scales = Tensor::new([2, 1], &[half::f16::ONE; 2]).unwrap();
-    let affine = Affine::new(vec![2, 3, 2], 4, 32, codes, scales, None).unwrap();
+    let affine = Affine::new(vec![2, 3, 2], 4, 32, codes, scales, Zero::Middle).unwrap();
     let halves = HalfFloat::new(vec![1, 3], Tensor::new([1, 4], &[half::f16::ONE; 4]).unwrap()).unwrap();
     for encoded in [Encoded::Palette(palette), Encoded::Affine(affine), Encoded::HalfFloat(halves)] {
         operands.push(graph.add_weight("few", Weight::Encoded(Arc::new(encoded))));

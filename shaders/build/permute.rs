@@ -1,10 +1,17 @@
 //! Permutations that a shader's heading declares.
 //!
-//! A line `// permute: dense | palette | affine` is an axis: one of its words is switched on as a WESL feature
-//! (`@if(palette)`). Several lines multiply. The word `-` switches nothing on.
+//! A line `// permute: a | b | -` is an axis: one of its words is switched on as a WESL feature (`@if(a)`). Several lines
+//! multiply. The word `-` switches nothing on; `weights` stands for all decode stages, `shaders/decode/*.wgsl`, of which
+//! the chosen one is imported as `package::decode::stage`.
 
+/// The word that stands for the decode stages.
+const WEIGHTS: &str = "weights";
+
+#[derive(Clone)]
 pub struct Permutation {
     pub features: Vec<String>,
+    /// The decode stage among the features.
+    pub stage: Option<String>,
 }
 
 impl Permutation {
@@ -20,24 +27,38 @@ impl Permutation {
 }
 
 /// All combinations, in the order declared; one empty permutation without a declaration.
-pub fn permutations(text: &str) -> Result<Vec<Permutation>, String> {
-    let mut all = vec![Permutation { features: Vec::new() }];
+pub fn permutations(text: &str, stages: &[String]) -> Result<Vec<Permutation>, String> {
+    let mut all = vec![Permutation { features: Vec::new(), stage: None }];
     for line in text.lines() {
         let Some(axis) = line.strip_prefix("// permute:") else { continue };
         let words: Vec<&str> = axis.split('|').map(str::trim).collect();
         if words.iter().any(|w| w.is_empty()) {
             return Err(format!("`{line}` has an empty alternative; write `-` for none"));
         }
-        let extend = |p: &Permutation| -> Vec<Permutation> {
-            words
-                .iter()
-                .map(|&w| {
-                    let added = (w != "-").then(|| w.to_string());
-                    Permutation { features: p.features.iter().cloned().chain(added).collect() }
-                })
-                .collect()
-        };
-        all = all.iter().flat_map(extend).collect();
+        let mut grown = Vec::new();
+        for permutation in &all {
+            for &word in &words {
+                if word == WEIGHTS {
+                    grown.extend(stages.iter().map(|stage| permutation.with(stage, true)));
+                } else {
+                    grown.push(permutation.with(word, false));
+                }
+            }
+        }
+        all = grown;
     }
     Ok(all)
+}
+
+impl Permutation {
+    fn with(&self, word: &str, is_stage: bool) -> Self {
+        let mut grown = self.clone();
+        if word != "-" {
+            grown.features.push(word.into());
+        }
+        if is_stage {
+            grown.stage = Some(word.into());
+        }
+        grown
+    }
 }

@@ -1,51 +1,110 @@
-//! The generated Rust: per shader file a module with `Params` and one constant per permutation.
+//! The generated Rust: the decode stages, per shader file a module with `Params` and one constant per permutation, and
+//! the declarations that their sources are made of. Each declaration is stored once, however many kernels have it.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
+use super::permute::Permutation;
 use super::reflect::Reflected;
 
 pub struct Kernel {
-    pub constant: String,
+    pub permutation: Permutation,
     pub name: String,
-    pub source: String,
+    pub declarations: Vec<String>,
     pub reflected: Reflected,
 }
 
-/// Appends the module of one shader file. Its permutations share one uniform struct.
-pub fn module(out: &mut String, stem: &str, kernels: &[Kernel]) -> Result<(), String> {
-    let params = &kernels[0].reflected.params;
-    if let Some(other) = kernels.iter().find(|k| k.reflected.params != *params) {
-        return Err(format!("{}: its uniform struct differs from that of {}", other.name, kernels[0].name));
-    }
-    let text = render(stem, params, kernels);
-    out.push_str(&text.map_err(|e| e.to_string())?);
-    Ok(())
+pub struct File {
+    out: String,
+    /// Where each declaration is in `ordered`.
+    known: HashMap<String, usize>,
+    ordered: Vec<String>,
 }
 
-fn render(stem: &str, params: &[(String, String)], kernels: &[Kernel]) -> Result<String, std::fmt::Error> {
-    let mut out = String::new();
-    writeln!(out, "/// `shaders/{stem}.wgsl`\npub mod {stem} {{")?;
-    writeln!(out, "use super::{{Binding, Shader}};")?;
-    writeln!(
-        out,
-        "/// The uniform struct.\n#[repr(C)]\n#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]"
-    )?;
-    writeln!(out, "pub struct Params {{")?;
-    for (field, ty) in params {
-        writeln!(out, "pub {field}: {ty},")?;
+impl File {
+    pub fn new(stages: &[String]) -> Self {
+        let variants: Vec<String> = stages.iter().map(|s| format!("{},", variant(s))).collect();
+        let out = format!(
+            "/// Decode stages: the files of `shaders/decode/`.\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]\n\
+             pub enum Stage {{\n{}\n}}\n",
+            variants.join("\n")
+        );
+        File { out, known: HashMap::new(), ordered: Vec::new() }
     }
-    writeln!(out, "}}")?;
-    for kernel in kernels {
-        let Reflected { entry, workgroup_size, bindings, overrides, .. } = &kernel.reflected;
-        writeln!(out, "/// Kernel `{}`.", kernel.name)?;
-        writeln!(out, "pub const {}: Shader<Params> = Shader {{", kernel.constant)?;
-        writeln!(out, "name: {:?}, entry: {entry:?}, workgroup_size: {workgroup_size:?},", kernel.name)?;
-        let bindings: Vec<String> = bindings.iter().map(|(i, kind)| format!("({i}, Binding::{kind})")).collect();
-        writeln!(out, "bindings: &[{}],", bindings.join(", "))?;
-        let overrides: Vec<String> = overrides.iter().map(|(n, v)| format!("({n:?}, {v:?})")).collect();
-        writeln!(out, "overrides: &[{}],", overrides.join(", "))?;
-        writeln!(out, "source: {:?},\nparams: std::marker::PhantomData,\n}};", kernel.source)?;
+
+    /// Appends the module of one shader file. Its permutations share one uniform struct.
+    pub fn module(&mut self, stem: &str, kernels: &[Kernel]) -> Result<(), String> {
+        let params = &kernels[0].reflected.params;
+        if let Some(other) = kernels.iter().find(|k| k.reflected.params != *params) {
+            return Err(format!("{}: its uniform struct differs from that of {}", other.name, kernels[0].name));
+        }
+        self.render(stem, params, kernels).map_err(|e| e.to_string())
     }
-    writeln!(out, "}}")?;
-    Ok(out)
+
+    pub fn finish(mut self) -> String {
+        let count = self.ordered.len();
+        self.out
+            .push_str(&format!("/// What the kernels' sources are made of.\nstatic DECLARATIONS: [&str; {count}] = ["));
+        for declaration in &self.ordered {
+            self.out.push_str(&format!("{declaration:?},\n"));
+        }
+        self.out.push_str("];\n");
+        self.out
+    }
+
+    fn render(&mut self, stem: &str, params: &[(String, String)], kernels: &[Kernel]) -> std::fmt::Result {
+        let mut out = String::new();
+        writeln!(out, "/// `shaders/{stem}.wgsl`\npub mod {stem} {{")?;
+        writeln!(out, "use super::{{Binding, Shader}};")?;
+        writeln!(
+            out,
+            "/// The uniform struct.\n#[repr(C)]\n#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]"
+        )?;
+        writeln!(out, "pub struct Params {{")?;
+        for (field, ty) in params {
+            writeln!(out, "pub {field}: {ty},")?;
+        }
+        writeln!(out, "}}")?;
+        for kernel in kernels {
+            let Reflected { entry, workgroup_size, bindings, overrides, .. } = &kernel.reflected;
+            writeln!(out, "/// Kernel `{}`.", kernel.name)?;
+            writeln!(out, "pub static {}: Shader<Params> = Shader {{", kernel.permutation.constant())?;
+            writeln!(out, "name: {:?}, entry: {entry:?}, workgroup_size: {workgroup_size:?},", kernel.name)?;
+            let bindings: Vec<String> = bindings.iter().map(|(i, kind)| format!("({i}, Binding::{kind})")).collect();
+            writeln!(out, "bindings: &[{}],", bindings.join(", "))?;
+            let overrides: Vec<String> = overrides.iter().map(|(n, v)| format!("({n:?}, {v:?})")).collect();
+            writeln!(out, "overrides: &[{}],", overrides.join(", "))?;
+            let parts: Vec<String> = kernel.declarations.iter().map(|d| self.number(d).to_string()).collect();
+            writeln!(out, "source: &[{}],\nparams: std::marker::PhantomData,\n}};", parts.join(", "))?;
+        }
+        // Only kernels whose permutations are the stages alone can be picked by stage.
+        if kernels.iter().all(|k| k.permutation.stage.is_some() && k.permutation.features.len() == 1) {
+            writeln!(out, "/// The kernel with this decode stage.")?;
+            writeln!(out, "pub fn decoding(stage: super::Stage) -> &'static Shader<Params> {{\nmatch stage {{")?;
+            for kernel in kernels {
+                let stage = kernel.permutation.stage.as_deref().unwrap_or_default();
+                writeln!(out, "super::Stage::{} => &{},", variant(stage), kernel.permutation.constant())?;
+            }
+            writeln!(out, "}}\n}}")?;
+        }
+        writeln!(out, "}}")?;
+        self.out.push_str(&out);
+        Ok(())
+    }
+
+    /// The declaration's place, giving it one.
+    fn number(&mut self, declaration: &str) -> usize {
+        let next = self.ordered.len();
+        let number = *self.known.entry(declaration.to_string()).or_insert(next);
+        if number == next {
+            self.ordered.push(declaration.to_string());
+        }
+        number
+    }
+}
+
+/// `half_float` → `HalfFloat`.
+fn variant(stage: &str) -> String {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    stage.split('_').filter(|w| !w.is_empty()).map(capital).collect()
 }

@@ -1,7 +1,7 @@
 // A workgroup's tile of few-bit weights, decoded into workgroup memory a chunk of columns at a time: each weight is
 // decoded once per workgroup and never written to storage.
 
-import package::shared::weights::weights4;
+import package::decode::stage::decode4;
 
 /// Weights of a chunk. Few, because WebGPU clears workgroup memory first: SwiftShader compiles a store for each element.
 const VALUES = 512u;
@@ -20,7 +20,7 @@ fn stage(form: vec4u, chunk: Chunk, last_row: u32, end: u32, lane: u32) {
         let row = i / quads;
         let col = i % quads * 4u;
         if chunk.col + col >= end { continue; }
-        let w = weights4(form, min(chunk.row + row, last_row), chunk.col + col);
+        let w = decode4(form, min(chunk.row + row, last_row), chunk.col + col);
         let at = row * chunk.row_step + col * chunk.col_step;
         tile[at] = w.x;
         tile[at + chunk.col_step] = w.y;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::grid::{Grid, Matrix};
 use crate::Result;
 use crate::tensor::Tensor;
+use crate::weights::Zero;
 
 /// Clipped ranges tried: shares of the group's full range, from all of it downwards.
 const SHARES: usize = 17;
@@ -36,12 +37,12 @@ impl AffineGrid {
     }
 
     /// Scales f16 `[rows, groups]`, and zero points u8 `[rows, groups]` unless symmetric.
-    pub fn into_tensors(self) -> Result<(Tensor, Option<Tensor>)> {
+    pub fn into_tensors(self) -> Result<(Tensor, Zero)> {
         let shape = [self.parameters.len() / self.groups.max(1), self.groups];
         let scales: Vec<f16> = self.parameters.iter().map(|p| p.0).collect();
         let zeros: Vec<u8> = self.parameters.iter().map(|p| p.1).collect();
-        let zeros = if self.symmetric { None } else { Some(Tensor::new(shape, &zeros)?) };
-        Ok((Tensor::new(shape, &scales)?, zeros))
+        let zero = if self.symmetric { Zero::Middle } else { Zero::PerGroup(Tensor::new(shape, &zeros)?) };
+        Ok((Tensor::new(shape, &scales)?, zero))
     }
 }
 

@@ -41,8 +41,8 @@ pub fn encode(weight: &Tensor, spec: &Spec, statistics: Option<&Statistics>) -> 
         Spec::Affine { bits, group, symmetric } => {
             let grid = AffineGrid::fit(&matrix, bits, group, symmetric);
             let codes = round(&matrix, &grid, feedback.as_ref())?;
-            let (scales, zeros) = grid.into_tensors()?;
-            Encoded::Affine(Affine::new(shape, bits, group, codes, scales, zeros)?)
+            let (scales, zero) = grid.into_tensors()?;
+            Encoded::Affine(Affine::new(shape, bits, group, codes, scales, zero)?)
         }
     };
     Ok(Weight::Encoded(encoded.into()))

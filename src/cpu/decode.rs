@@ -3,7 +3,8 @@
 
 use super::gemm::{Pack, PanelSpan, transpose, with_scratch};
 use super::simd::{Level, lookup, unpack};
-use crate::weights::{Affine, Encoded, HalfFloat, Palette};
+use crate::tensor::DType;
+use crate::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
 
 /// Codes that are spread at once: a stretch stays in the first-level cache between its two stages.
 const STRETCH: usize = 1024;
@@ -32,15 +33,18 @@ pub fn decode_row(level: Level, weight: &Encoded, row: usize, col: usize, out: &
         return weight.as_encoding().decode(row, col, out);
     }
     match weight {
-        Encoded::Palette(w) => palette(level, w, row, col, out),
-        Encoded::Affine(w) => affine(level, w, row, col, out),
+        Encoded::Palette(w) if w.dim() == 1 && w.scales_per_row() <= 1 => palette(level, w, row, col, out),
+        Encoded::Affine(w) if w.scales().dtype() == DType::F16 && !matches!(w.zero(), Zero::Offset(_)) => {
+            affine(level, w, row, col, out)
+        }
         Encoded::HalfFloat(w) => half(level, w, row, col, out),
+        other => other.as_encoding().decode(row, col, out),
     }
 }
 
 fn palette(level: Level, w: &Palette, row: usize, col: usize, out: &mut [f32]) {
     let mut table = [0f32; 256];
-    let (values, scale) = (w.row_table(row), w.row_scale(row));
+    let (values, scale) = (w.row_table(row), w.scale_of(row, 0));
     for (scaled, value) in table.iter_mut().zip(values) {
         *scaled = scale * value;
     }
@@ -69,7 +73,7 @@ fn affine(level: Level, w: &Affine, row: usize, col: usize, out: &mut [f32]) {
         let mut done = 0;
         while done < out.len() {
             let at = start + done;
-            let (scale, zero) = w.group_params(row, at / group);
+            let (scale, zero, _) = w.group_params(row, at / group);
             let end = ((at / group + 1) * group - start).min(out.len());
             lookup::dequantise(level, &codes[done..end], zero, scale, &mut out[done..end]);
             done = end;
@@ -91,7 +95,7 @@ fn dequantise_groups(
     let (mut scales, mut zeros) = ([0f32; STRETCH / 8], [(1u32 << (w.bits() - 1)) as f32; STRETCH / 8]);
     let (scales, zeros) = (&mut scales[..range.len()], &mut zeros[..range.len()]);
     lookup::widen(level, &bytemuck::cast_slice(w.scales().bytes())[range.clone()], scales);
-    if let Some(stored) = w.zeros() {
+    if let Zero::PerGroup(stored) = w.zero() {
         zeros.iter_mut().zip(&stored.bytes()[range]).for_each(|(zero, &byte)| *zero = byte.into());
     }
     lookup::dequantise_groups(level, codes, w.group(), zeros, scales, out);

@@ -22,8 +22,11 @@ pub struct PanelCodes {
 }
 
 impl PanelCodes {
-    /// `None` when rows of one panel look up in different tables.
+    /// `None` when rows of one panel look up in different tables, in vectors, or with factors along the row.
     pub fn new(level: Level, width: usize, weight: &Palette) -> Option<Self> {
+        if weight.dim() > 1 || weight.scales_per_row() > 1 {
+            return None;
+        }
         let rows = weight.shape().first().copied().unwrap_or(0);
         let depth: usize = weight.shape()[1..].iter().product();
         let mut panels =
@@ -42,7 +45,7 @@ impl PanelCodes {
             }
             panels.codes.extend(bits::pack(&panel, weight.bits()));
             panels.tables.extend(weight.row_table(first));
-            panels.scales.extend((first..first + width).map(|row| weight.row_scale(row.min(last))));
+            panels.scales.extend((first..first + width).map(|row| weight.scale_of(row.min(last), 0)));
         }
         Some(panels)
     }

@@ -1,11 +1,11 @@
 //! Conv. Shader: `shaders/conv.wgsl`; depthwise ones go to `depthwise.rs`.
 
 use super::axes::{pads, sizes};
-use super::decode::Coded;
+use super::decode::coded_input;
 use super::depthwise;
 use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::epilogue::Epilogue;
-use super::shader::conv::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
+use super::shader::conv::{Params, decoding};
 use super::tile::Tile;
 use crate::Result;
 use crate::ops::conv::{ConvShape, UNIT_AXIS};
@@ -20,7 +20,7 @@ fn conv(e: &mut Emit) -> Result<()> {
     }
     let axes = shape.axes3().ok_or_else(|| e.unsupported("more than three axes"))?;
     let epilogue = Epilogue::of(e, 2, 3)?;
-    let weight = Coded::input(e, 1, shape.group_size().1)?;
+    let weight = coded_input(e, 1, shape.group_size().1)?;
     if depthwise::suits(&shape, &weight) {
         return depthwise::emit(e, &shape, &axes, weight, &epilogue);
     }
@@ -42,7 +42,7 @@ fn conv(e: &mut Emit) -> Result<()> {
         act_a: epilogue.activation.a,
         act_b: epilogue.activation.b,
     };
-    let shader = weight.pick(&DENSE, &PALETTE, &AFFINE, &HALF_FLOAT);
+    let shader = decoding(weight.stage);
     let mut operands = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
     operands.extend(weight.operands);
     let mut overrides = weight.overrides;

@@ -4,7 +4,7 @@ use super::axes::{pads, sizes};
 use super::decode::Coded;
 use super::emit::{Emit, grid, u32_of};
 use super::epilogue::Epilogue;
-use super::shader::depthwise::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
+use super::shader::depthwise::{Params, decoding};
 use crate::Result;
 use crate::ops::conv::{ConvAxis, ConvShape};
 
@@ -33,7 +33,7 @@ pub fn emit(e: &mut Emit, shape: &ConvShape, axes: &[ConvAxis; 3], weight: Coded
         act_a: epilogue.activation.a,
         act_b: epilogue.activation.b,
     };
-    let shader = weight.pick(&DENSE, &PALETTE, &AFFINE, &HALF_FLOAT);
+    let shader = decoding(weight.stage);
     let mut operands = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
     operands.extend(weight.operands);
     let mut overrides = weight.overrides;

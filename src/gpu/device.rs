@@ -204,7 +204,7 @@ impl GpuDevice {
             bind_group_layouts: &[Some(&layout)],
             ..wgpu::PipelineLayoutDescriptor::default()
         });
-        let source = wgpu::ShaderSource::Wgsl(shader.source.into());
+        let source = wgpu::ShaderSource::Wgsl(shader.text().into());
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,

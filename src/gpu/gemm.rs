@@ -3,7 +3,7 @@
 use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
-use super::shader::gemm::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
+use super::shader::gemm::{Params, decoding};
 use super::tile::Tile;
 use crate::Result;
 use crate::ops::product::{BatchedProduct, gemm_sizes};
@@ -61,7 +61,7 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
         act_b: epilogue.activation.b,
     };
     let offsets = e.constant(bytemuck::cast_slice(&p.offsets))?;
-    let shader = o.b.pick(&DENSE, &PALETTE, &AFFINE, &HALF_FLOAT);
+    let shader = decoding(o.b.stage);
     let mut operands = vec![o.a, o.bias, o.residual, offsets, o.c];
     operands.extend(o.b.operands);
     let mut overrides = o.b.overrides;

@@ -1,11 +1,11 @@
 //! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`, which
 //! decodes into workgroup memory.
 
-use super::decode::Coded;
+use super::decode::{Coded, coded};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm::{self, Operands, Product};
-use super::shader::matvec::{AFFINE, DENSE, HALF_FLOAT, PALETTE, Params};
+use super::shader::matvec::{Params, decoding};
 use crate::Result;
 use crate::graph::Weight;
 use crate::ops::product::linear_sizes;
@@ -30,7 +30,7 @@ fn linear(e: &mut Emit) -> Result<()> {
     }
     let mut b = [n, 1];
     let weight = match (e.weight(1), transposed) {
-        (Some(Weight::Encoded(encoded)), _) => Coded::new(e, encoded)?,
+        (Some(Weight::Encoded(encoded)), _) => coded(e, encoded)?,
         (Some(Weight::Dense(_)), true) => Coded::dense(transposed_weight(e, [n, k])?, n)?,
         (None, true) => {
             b = [1, k];
@@ -46,13 +46,13 @@ fn linear(e: &mut Emit) -> Result<()> {
 
 fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epilogue) -> Result<()> {
     let weight = match (e.encoded(1), transposed) {
-        (Some(encoded), _) => Coded::new(e, encoded)?,
+        (Some(encoded), _) => coded(e, encoded)?,
         (None, true) => Coded::dense(e.input(1)?, k)?,
         (None, false) => Coded::dense(transposed_weight(e, [k, n])?, k)?,
     };
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
     let split = if e.is_software() { 1 } else { 32 };
-    let shader = weight.pick(&DENSE, &PALETTE, &AFFINE, &HALF_FLOAT);
+    let shader = decoding(weight.stage);
     let params = Params {
         weight: weight.form,
         m: u32_of(m)?,

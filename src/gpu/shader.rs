@@ -13,7 +13,8 @@ pub enum Binding {
 #[derive(Clone, Copy, Debug)]
 pub struct Shader<P> {
     pub name: &'static str,
-    pub source: &'static str,
+    /// Numbers of the declarations that make up its WGSL.
+    pub source: &'static [u16],
     pub entry: &'static str,
     /// `(binding number, kind)`, ascending. Operands of a dispatch come in this order, without the uniform.
     pub bindings: &'static [(u32, Binding)],
@@ -22,6 +23,18 @@ pub struct Shader<P> {
     /// `(name, default)` of the pipeline-overridable constants.
     pub overrides: &'static [(&'static str, f64)],
     pub params: PhantomData<P>,
+}
+
+impl<P> Shader<P> {
+    /// The kernel's WGSL.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for declaration in self.source.iter().filter_map(|&i| DECLARATIONS.get(usize::from(i))) {
+            text.push_str(declaration);
+            text.push('\n');
+        }
+        text
+    }
 }
 
 include!(concat!(env!("OUT_DIR"), "/shaders.rs"));

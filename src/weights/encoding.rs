@@ -1,6 +1,8 @@
 //! What all encodings have in common.
 
-use crate::tensor::{Shape, Tensor};
+use std::collections::BTreeMap;
+
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// What every encoding can do. `decode` is the definition that all kernels are tested against.
@@ -14,24 +16,38 @@ pub trait Encoding: Send + Sync {
     /// Writes elements `col .. col + out.len()` of `row` as f32. The caller keeps within `rows` and `cols`.
     fn decode(&self, row: usize, col: usize, out: &mut [f32]);
 
+    /// The numbers beside the shape that the stored form needs (`bits`, `group`, …).
+    fn fields(&self) -> Vec<(&'static str, usize)>;
+
     /// The tensors that make up the stored form, by part name (`codes`, `table`, `scales`, …).
     fn parts(&self) -> Vec<(&'static str, &Tensor)>;
 }
 
-/// `(rows, cols)` of a logical shape; an encoding needs at least one dimension.
-pub(crate) fn matrix(shape: &Shape) -> Result<(usize, usize)> {
-    // Room for the padding of rows and the bits of a code.
-    let fits = crate::tensor::element_count(shape)?.checked_mul(64).is_some();
-    match shape.split_first() {
-        Some((&rows, rest)) => match crate::tensor::element_count(rest)?.checked_mul(64) {
-            Some(_) if fits => Ok((rows, rest.iter().product())),
-            _ => Err(Error::OutOfMemory(format!("a weight of shape {shape:?} cannot be addressed"))),
-        },
-        None => Err(Error::Usage("a scalar cannot be stored in a few-bit encoding".into())),
+/// What a file says about a weight: the fields and parts of its encoding, before they are checked.
+#[derive(Default)]
+pub struct Stored {
+    pub fields: BTreeMap<String, usize>,
+    pub parts: BTreeMap<String, Tensor>,
+}
+
+impl Stored {
+    pub fn field(&self, name: &str) -> Result<usize> {
+        self.fields.get(name).copied().ok_or_else(|| missing(name))
+    }
+
+    pub fn bits(&self) -> Result<u32> {
+        u32::try_from(self.field("bits")?).map_err(|_| Error::Usage("its `bits` are too many".into()))
+    }
+
+    pub fn part(&self, name: &str) -> Result<Tensor> {
+        self.parts.get(name).cloned().ok_or_else(|| missing(name))
+    }
+
+    pub fn opt_part(&self, name: &str) -> Option<Tensor> {
+        self.parts.get(name).cloned()
     }
 }
 
-/// Bytes of one row of `cols` codes, rounded up to a 32-bit word.
-pub(crate) fn row_stride(cols: usize, bits: u32) -> usize {
-    (cols * bits as usize).div_ceil(32) * 4
+fn missing(name: &str) -> Error {
+    Error::Usage(format!("a few-bit weight lacks its `{name}`"))
 }

@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use super::{Encoding, matrix, palette::check_part};
+use super::encoding::{Encoding, Stored};
+use super::parts::{check_part, matrix};
 use crate::Result;
 use crate::tensor::{DType, Shape, Tensor};
 
@@ -19,6 +20,10 @@ impl HalfFloat {
         let (rows, cols) = matrix(&shape)?;
         check_part("f16", "values", &values, DType::F16, &[rows, cols.next_multiple_of(2)])?;
         Ok(HalfFloat { shape, values })
+    }
+
+    pub(super) fn restore(shape: Shape, stored: &Stored) -> Result<Self> {
+        Self::new(shape, stored.part("values")?)
     }
 
     pub fn values(&self) -> &Tensor {
@@ -41,6 +46,10 @@ impl Encoding for HalfFloat {
         for (v, h) in out.iter_mut().zip(&values[row * stride + col..]) {
             *v = h.to_f32();
         }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, usize)> {
+        Vec::new()
     }
 
     fn parts(&self) -> Vec<(&'static str, &Tensor)> {

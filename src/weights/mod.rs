@@ -4,39 +4,80 @@
 //! `cols`; each row starts at a 32-bit boundary, so a kernel reads whole words and a file streams straight to the GPU.
 
 pub mod affine;
+pub mod codebook;
+pub mod dual;
 mod encoding;
 pub mod half_float;
+pub mod kquant;
 pub mod palette;
+pub mod parts;
+pub mod tables;
 
 use std::fmt;
 
-pub use affine::Affine;
-pub use encoding::Encoding;
+pub use affine::{Affine, Zero};
+pub use codebook::Codebook;
+pub use dual::Dual;
+pub use encoding::{Encoding, Stored};
 pub use half_float::HalfFloat;
-pub use palette::Palette;
-
-use encoding::{matrix, row_stride};
+pub use kquant::KQuant;
+pub use palette::{Palette, Scale};
 
 use crate::Result;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
-/// A weight in one of the encodings.
-#[derive(Clone)]
-pub enum Encoded {
-    Palette(Palette),
-    Affine(Affine),
-    HalfFloat(HalfFloat),
+/// Declares `Encoded` with one variant per encoding and the word that names it in files.
+macro_rules! encodings {
+    ($($variant:ident = $kind:literal,)*) => {
+        /// A weight in one of the encodings.
+        #[derive(Clone)]
+        pub enum Encoded {
+            $($variant($variant),)*
+        }
+
+        impl Encoded {
+            pub fn as_encoding(&self) -> &dyn Encoding {
+                match self {
+                    $(Encoded::$variant(w) => w,)*
+                }
+            }
+
+            /// The word that names the encoding in files.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Encoded::$variant(_) => $kind,)*
+                }
+            }
+
+            /// Builds a weight from its stored form; `None` for a `kind` that does not exist.
+            pub fn restore(kind: &str, shape: Shape, stored: &Stored) -> Option<Result<Self>> {
+                match kind {
+                    $($kind => Some($variant::restore(shape, stored).map(Encoded::$variant)),)*
+                    _ => None,
+                }
+            }
+        }
+
+        $(
+            impl From<$variant> for Encoded {
+                fn from(weight: $variant) -> Self {
+                    Encoded::$variant(weight)
+                }
+            }
+        )*
+    };
+}
+
+encodings! {
+    Palette = "palette",
+    Affine = "affine",
+    HalfFloat = "f16",
+    KQuant = "kquant",
+    Codebook = "codebook",
+    Dual = "dual",
 }
 
 impl Encoded {
-    pub fn as_encoding(&self) -> &dyn Encoding {
-        match self {
-            Encoded::Palette(w) => w,
-            Encoded::Affine(w) => w,
-            Encoded::HalfFloat(w) => w,
-        }
-    }
-
     pub fn shape(&self) -> &[usize] {
         self.as_encoding().shape()
     }
@@ -47,6 +88,15 @@ impl Encoded {
 
     pub fn cols(&self) -> usize {
         self.shape().iter().skip(1).product()
+    }
+
+    /// The same rows and columns under another shape.
+    pub fn reshaped(&self, shape: Shape) -> Result<Self> {
+        let encoding = self.as_encoding();
+        let fields = encoding.fields().into_iter().map(|(name, number)| (name.to_string(), number)).collect();
+        let parts = encoding.parts().into_iter().map(|(name, part)| (name.to_string(), part.clone())).collect();
+        let restored = Self::restore(self.kind(), shape, &Stored { fields, parts });
+        restored.unwrap_or_else(|| Err(crate::Error::Unsupported(format!("encoding `{}`", self.kind()))))
     }
 
     /// Bytes of the stored form: codes, tables, scales and zero points.

@@ -1,26 +1,39 @@
-//! Weight clustering: n-bit indices into a table of values (eDKM; the semantics of coremltools `constexpr_lut_to_dense`
-//! with one table per group of rows and an optional scale per row).
+//! Weight clustering: n-bit indices into a table of values or of short vectors (eDKM; the semantics of coremltools
+//! `constexpr_lut_to_dense`), with an optional scale per row or per group of columns. With one of the tables of
+//! `tables.rs` and a scale per group it is NF4, FP4, MXFP4 or IQ4_NL.
 
-use super::{Encoding, matrix, row_stride};
+use super::encoding::{Encoding, Stored};
+use super::parts::{check_part, check_scales, matrix, row_bytes, row_stride, scale_at};
+use super::tables;
 use crate::tensor::{DType, Shape, Tensor, bits};
 use crate::{Error, Result};
 
-/// `W[r, c] = scale[r] · table[r / rows_per_table][code(r, c)]`.
+/// `W[r, c] = scale[r, c / group] · table[r / rows_per_table][code(r / dim, c)][r % dim]`.
 #[derive(Clone)]
 pub struct Palette {
     shape: Shape,
     bits: u32,
     rows_per_table: usize,
-    /// u8 `[rows, row_stride]`: LSB-first codes, each row padded to 32 bits.
+    /// Neighbouring rows that share a code: each entry of a table is a vector of so many values.
+    dim: usize,
+    /// u8 `[rows / dim, row_stride]`: LSB-first codes, each row padded to 32 bits.
     codes: Tensor,
-    /// f32 `[tables, 2^bits]`.
+    /// f32 `[tables, 2^bits]`, or `[tables, 2^bits, dim]`.
     table: Tensor,
-    /// f32 `[rows]`.
-    scale: Option<Tensor>,
+    scale: Option<Scale>,
+}
+
+/// Factors beside a table.
+#[derive(Clone)]
+pub struct Scale {
+    /// Columns that share a factor; at least `cols` = one per row.
+    pub group: usize,
+    /// f32, f16 or u8 (E8M0) `[rows]`, or `[rows, groups]`.
+    pub values: Tensor,
 }
 
 impl Palette {
-    /// Checks every size. `rows_per_table` = `rows` means one table for the whole tensor.
+    /// One table of single values for every `rows_per_table` rows, and a factor f32 `[rows]` if any.
     pub fn new(
         shape: Shape,
         bits: u32,
@@ -29,24 +42,56 @@ impl Palette {
         table: Tensor,
         scale: Option<Tensor>,
     ) -> Result<Self> {
+        let (_, cols) = matrix(&shape)?;
+        let scale = scale.map(|values| Scale { group: cols.max(1), values });
+        Self::with(shape, bits, rows_per_table, 1, codes, table, scale)
+    }
+
+    /// Checks every size. `rows_per_table` ≥ rows means one table for the whole tensor.
+    pub fn with(
+        shape: Shape,
+        bits: u32,
+        rows_per_table: usize,
+        dim: usize,
+        codes: Tensor,
+        table: Tensor,
+        scale: Option<Scale>,
+    ) -> Result<Self> {
         let (rows, cols) = matrix(&shape)?;
         if ![1, 2, 3, 4, 6, 8].contains(&bits) {
             return Err(Error::Usage(format!("a palette has 1, 2, 3, 4, 6 or 8 bits, not {bits}")));
         }
-        if rows_per_table == 0 {
-            return Err(Error::Usage("a palette's table must serve at least one row".into()));
+        if ![1, 2, 4].contains(&dim) {
+            return Err(Error::Usage(format!("a palette's vectors have 1, 2 or 4 values, not {dim}")));
         }
-        let expect = [
-            ("codes", &codes, DType::U8, vec![rows, row_stride(cols, bits)]),
-            ("table", &table, DType::F32, vec![rows.div_ceil(rows_per_table), 1 << bits]),
-        ];
-        for (part, tensor, dtype, want) in expect {
-            check_part("palette", part, tensor, dtype, &want)?;
+        if rows_per_table == 0 || !rows_per_table.is_multiple_of(dim) {
+            return Err(Error::Usage(format!("a palette's table must serve whole vectors of {dim} rows")));
         }
-        if let Some(scale) = &scale {
-            check_part("palette", "scale", scale, DType::F32, &[rows])?;
+        check_part("palette", "codes", &codes, DType::U8, &[rows.div_ceil(dim), row_stride(cols, bits)])?;
+        let tables = [rows.div_ceil(rows_per_table), 1 << bits, dim];
+        check_part("palette", "table", &table, DType::F32, if dim == 1 { &tables[..2] } else { &tables })?;
+        if let Some(Scale { group, values }) = &scale {
+            if *group == 0 {
+                return Err(Error::Usage("a palette's scale must serve at least one column".into()));
+            }
+            let groups = [rows, cols.div_ceil(*group)];
+            check_scales(
+                "palette",
+                "scale",
+                values,
+                if values.shape().len() == 1 && groups[1] <= 1 { &groups[..1] } else { &groups },
+            )?;
         }
-        Ok(Palette { shape, bits, rows_per_table, codes, table, scale })
+        Ok(Palette { shape, bits, rows_per_table, dim, codes, table, scale })
+    }
+
+    pub(super) fn restore(shape: Shape, stored: &Stored) -> Result<Self> {
+        let (_, cols) = matrix(&shape)?;
+        let group = stored.fields.get("group").copied().unwrap_or(cols.max(1));
+        let dim = stored.fields.get("dim").copied().unwrap_or(1);
+        let scale = stored.opt_part("scale").map(|values| Scale { group, values });
+        let rows_per_table = stored.field("rows_per_table")?;
+        Self::with(shape, stored.bits()?, rows_per_table, dim, stored.part("codes")?, stored.part("table")?, scale)
     }
 
     pub fn bits(&self) -> u32 {
@@ -57,6 +102,10 @@ impl Palette {
         self.rows_per_table
     }
 
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     pub fn codes(&self) -> &Tensor {
         &self.codes
     }
@@ -65,25 +114,35 @@ impl Palette {
         &self.table
     }
 
-    pub fn scale(&self) -> Option<&Tensor> {
+    pub fn scale(&self) -> Option<&Scale> {
         self.scale.as_ref()
     }
 
     /// The codes' bytes of one row.
     pub fn row_codes(&self, row: usize) -> &[u8] {
-        let stride = self.codes.shape()[1];
-        &self.codes.bytes()[row * stride..(row + 1) * stride]
+        row_bytes(&self.codes, row / self.dim)
     }
 
-    /// The `2^bits` values that serve `row`, before its scale.
+    /// The values that serve `row`, before its scale: `2^bits` entries of `dim` values, of which the row's is number
+    /// `row % dim`.
     pub fn row_table(&self, row: usize) -> &[f32] {
-        let size = 1 << self.bits;
+        let size = self.dim << self.bits;
         let table: &[f32] = bytemuck::cast_slice(self.table.bytes());
         &table[row / self.rows_per_table * size..][..size]
     }
 
-    pub fn row_scale(&self, row: usize) -> f32 {
-        self.scale.as_ref().map_or(1.0, |s| bytemuck::cast_slice::<u8, f32>(s.bytes())[row])
+    /// Scales of a row: 0 without, 1 for the whole row, or one per group.
+    pub fn scales_per_row(&self) -> usize {
+        let cols: usize = self.shape[1..].iter().product();
+        self.scale.as_ref().map_or(0, |s| cols.div_ceil(s.group))
+    }
+
+    /// The factor of column `col` of `row`.
+    pub fn scale_of(&self, row: usize, col: usize) -> f32 {
+        match &self.scale {
+            Some(s) => scale_at(&s.values, row * self.scales_per_row() + col / s.group),
+            None => 1.0,
+        }
     }
 }
 
@@ -93,35 +152,47 @@ impl Encoding for Palette {
     }
 
     fn name(&self) -> String {
-        match self.table.shape()[0] {
-            1 => format!("palette:{}", self.bits),
-            _ => format!("palette:{}:rows={}", self.bits, self.rows_per_table),
+        let values: &[f32] = bytemuck::cast_slice(self.table.bytes());
+        let group = self.scale.as_ref().filter(|_| self.scales_per_row() > 1).map(|s| s.group);
+        let same = |table: &[f32; 16]| values.iter().zip(table).all(|(a, b)| a.to_bits() == b.to_bits());
+        let named = tables::NAMED.iter().find(|(_, table)| values.len() == 16 && same(table));
+        let mut name = match (named, self.table.shape()[0]) {
+            (Some((name, _)), _) => name.to_string(),
+            (None, 1) => format!("palette:{}", self.bits),
+            (None, _) => format!("palette:{}:rows={}", self.bits, self.rows_per_table),
+        };
+        if self.dim > 1 {
+            name += &format!(":dim={}", self.dim);
+        }
+        match group {
+            Some(group) => name + &format!(":group={group}"),
+            None => name,
         }
     }
 
     fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
-        let (codes, table, scale) = (self.row_codes(row), self.row_table(row), self.row_scale(row));
+        let (codes, table) = (self.row_codes(row), self.row_table(row));
+        let lane = row % self.dim;
         for (i, v) in out.iter_mut().enumerate() {
-            *v = scale * table[bits::get(codes, col + i, self.bits) as usize];
+            let code = bits::get(codes, col + i, self.bits) as usize;
+            *v = self.scale_of(row, col + i) * table[code * self.dim + lane];
         }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, usize)> {
+        let mut fields = vec![("bits", self.bits as usize), ("rows_per_table", self.rows_per_table)];
+        if self.dim > 1 {
+            fields.push(("dim", self.dim));
+        }
+        if self.scales_per_row() > 1 {
+            fields.extend(self.scale.as_ref().map(|s| ("group", s.group)));
+        }
+        fields
     }
 
     fn parts(&self) -> Vec<(&'static str, &Tensor)> {
         let mut parts = vec![("codes", &self.codes), ("table", &self.table)];
-        parts.extend(self.scale.as_ref().map(|s| ("scale", s)));
+        parts.extend(self.scale.as_ref().map(|s| ("scale", &s.values)));
         parts
     }
-}
-
-/// A stored part must have exactly the expected type.
-pub(super) fn check_part(encoding: &str, part: &str, tensor: &Tensor, dtype: DType, shape: &[usize]) -> Result<()> {
-    if tensor.dtype() == dtype && tensor.shape() == shape {
-        return Ok(());
-    }
-    Err(Error::Usage(format!(
-        "{encoding} part `{part}` must be {} {shape:?}, got {} {:?}",
-        dtype.name(),
-        tensor.dtype().name(),
-        tensor.shape()
-    )))
 }

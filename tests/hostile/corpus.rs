@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fewbit::formats::{container, npy, safetensors};
 use fewbit::graph::{Attr, Attrs, Dim, Graph, Model, Weight};
 use fewbit::tensor::{DType, Tensor, TensorType};
-use fewbit::weights::{Affine, Encoded, Palette};
+use fewbit::weights::{Affine, Encoded, Palette, Zero};
 
 /// A protobuf message under construction.
 #[derive(Default)]
@@ -139,7 +139,8 @@ pub fn fewbit() -> Vec<u8> {
     let table = Tensor::new([1, 16], &(0..16).map(|i| i as f32 * 0.1).collect::<Vec<_>>()).unwrap();
     let palette = Palette::new(vec![8, 16], 4, 8, codes(8), table, None).unwrap();
     let scales = Tensor::new([4, 1], &[half::f16::ONE; 4]).unwrap();
-    let affine = Affine::new(vec![4, 8], 4, 32, Tensor::new([4, 4], &[0x73u8; 16]).unwrap(), scales, None).unwrap();
+    let affine =
+        Affine::new(vec![4, 8], 4, 32, Tensor::new([4, 4], &[0x73u8; 16]).unwrap(), scales, Zero::Middle).unwrap();
     let first = graph.add_weight("first", Weight::Encoded(Arc::new(Encoded::Palette(palette))));
     let second = graph.add_weight("second", Weight::Encoded(Arc::new(Encoded::Affine(affine))));
     let bias = graph.add_weight("bias", Weight::Dense(Tensor::new([4], &[0.5f32; 4]).unwrap()));

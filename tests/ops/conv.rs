@@ -252,18 +252,7 @@ pub fn last_cases() -> Vec<Case> {
 
 /// The same encoded matrix under the shape of a kernel.
 fn reshaped(weight: Encoded, shape: &[usize]) -> Encoded {
-    let shape = shape.to_vec();
-    match weight {
-        Encoded::Palette(p) => {
-            let parts = (p.codes().clone(), p.table().clone(), p.scale().cloned());
-            Encoded::Palette(Palette::new(shape, p.bits(), p.rows_per_table(), parts.0, parts.1, parts.2).unwrap())
-        }
-        Encoded::Affine(a) => {
-            let parts = (a.codes().clone(), a.scales().clone(), a.zeros().cloned());
-            Encoded::Affine(Affine::new(shape, a.bits(), a.group(), parts.0, parts.1, parts.2).unwrap())
-        }
-        Encoded::HalfFloat(h) => Encoded::HalfFloat(HalfFloat::new(shape, h.values().clone()).unwrap()),
-    }
+    weight.reshaped(shape.to_vec()).unwrap()
 }
 
 /// Every activation with a residual on either side, on a product and on a depthwise convolution.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use fewbit::graph::{Attr, Attrs, Node, ValueId, Weight};
 use fewbit::ops::Infer;
 use fewbit::tensor::{DType, Tensor, TensorType, bits};
-use fewbit::weights::{Affine, Encoded, HalfFloat, Palette};
+use fewbit::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
 use half::f16;
 
 pub struct Case {
@@ -183,8 +183,8 @@ pub fn affine(rows: usize, cols: usize, bits: u32, group: usize, zeros: bool, se
     let scales: Vec<f16> = random.values(rows * groups).into_iter().map(|v| f16::from_f32(v / 8.0)).collect();
     let scales = Tensor::new([rows, groups], &scales).unwrap();
     let zeros: Option<Vec<u8>> = zeros.then(|| (0..rows * groups).map(|_| random.below(1 << bits) as u8).collect());
-    let zeros = zeros.map(|z| Tensor::new([rows, groups], &z).unwrap());
-    Encoded::Affine(Affine::new(vec![rows, cols], bits, group, codes, scales, zeros).unwrap())
+    let zero = zeros.map_or(Zero::Middle, |z| Zero::PerGroup(Tensor::new([rows, groups], &z).unwrap()));
+    Encoded::Affine(Affine::new(vec![rows, cols], bits, group, codes, scales, zero).unwrap())
 }
 
 pub fn encoded(weight: Encoded) -> Option<Weight> {

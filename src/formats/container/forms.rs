@@ -1,15 +1,13 @@
 //! Reading the parts of a spec that have several forms. Written by hand: what serde derives for them first copies every
 //! value into a tree, and is much code in a browser.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::spec::{DimSpec, Float, StoredWeight, TypedSpec, ValueSpec, WeightSpec};
-use crate::tensor::Shape;
+use super::spec::{DimSpec, Float, StoredWeight, TypedSpec, ValueSpec};
 
 impl<'de> Deserialize<'de> for ValueSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -75,39 +73,32 @@ impl<'de> Deserialize<'de> for Float {
     }
 }
 
-/// A stored weight with the fields of all encodings.
-#[derive(Deserialize)]
-struct AnyWeight {
-    value: u32,
-    encoding: String,
-    tensor: Option<String>,
-    bits: Option<u32>,
-    rows_per_table: Option<usize>,
-    group: Option<usize>,
-    shape: Option<Shape>,
-    parts: Option<BTreeMap<String, String>>,
-}
-
 impl<'de> Deserialize<'de> for StoredWeight {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let any = AnyWeight::deserialize(deserializer)?;
-        let value = any.value;
-        let weight = match any.encoding.as_str() {
-            "dense" => any.tensor.map(|tensor| WeightSpec::Dense { tensor }),
-            "palette" => (|| {
-                let (bits, rows_per_table) = (any.bits?, any.rows_per_table?);
-                Some(WeightSpec::Palette { bits, rows_per_table, shape: any.shape?, parts: any.parts? })
-            })(),
-            "affine" => (|| {
-                let (bits, group) = (any.bits?, any.group?);
-                Some(WeightSpec::Affine { bits, group, shape: any.shape?, parts: any.parts? })
-            })(),
-            "f16" => any.shape.zip(any.parts).map(|(shape, parts)| WeightSpec::HalfFloat { shape, parts }),
-            other => return Err(D::Error::custom(format_args!("weight {value} has the unknown encoding `{other}`"))),
-        };
-        let weight = weight.ok_or_else(|| {
-            D::Error::custom(format_args!("weight {value} lacks a field of its encoding `{}`", any.encoding))
-        })?;
-        Ok(StoredWeight { value, weight })
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = StoredWeight;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a stored weight")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StoredWeight, A::Error> {
+                let mut weight = StoredWeight::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "value" => weight.value = map.next_value()?,
+                        "encoding" => weight.encoding = map.next_value()?,
+                        "tensor" => weight.tensor = Some(map.next_value()?),
+                        "shape" => weight.shape = Some(map.next_value()?),
+                        "parts" => weight.parts = map.next_value()?,
+                        _ => {
+                            let number = map.next_value()?;
+                            weight.fields.insert(key, number);
+                        }
+                    }
+                }
+                Ok(weight)
+            }
+        }
+        deserializer.deserialize_map(Form)
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, TypedSpec, VERSION, ValueSpec, WeightSpec};
+use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, StoredWeight, TypedSpec, VERSION, ValueSpec};
 use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
 use crate::formats::safetensors::{self, Entry};
 use crate::graph::{Attr, Attrs, Dim, Graph, Manifest, Model, Node, Value, ValueId, Weight};
 use crate::models;
-use crate::tensor::{Shape, Tensor};
-use crate::weights::{Affine, Encoded, HalfFloat, Palette};
+use crate::tensor::Tensor;
+use crate::weights::{Encoded, Stored};
 use crate::{Error, Result};
 
 /// Memory that one JSON value costs, about; bounds what a header of tiny values may allocate.
@@ -153,9 +153,10 @@ impl Builder {
             graph.nodes.push(tensors.node(node)?);
         }
         for stored in spec.weights {
-            let weight = tensors.weight(stored.weight)?;
-            if graph.weights.insert(ValueId(stored.value), weight).is_some() {
-                return Err(Error::format(tensors.file, format!("value {} has two weights", stored.value)));
+            let value = stored.value;
+            let weight = tensors.weight(stored)?;
+            if graph.weights.insert(ValueId(value), weight).is_some() {
+                return Err(Error::format(tensors.file, format!("value {value} has two weights")));
             }
         }
         if let Some(&input) = graph.inputs.iter().find(|id| graph.weights.contains_key(id)) {
@@ -218,34 +219,22 @@ impl Tensors {
         Ok(Node { name: spec.name, op: spec.op, inputs: ids(spec.inputs), outputs: ids(spec.outputs), attrs })
     }
 
-    fn weight(&self, spec: WeightSpec) -> Result<Weight> {
-        let encoded = match spec {
-            WeightSpec::Dense { tensor } => return Ok(Weight::Dense(self.get(&tensor)?)),
-            WeightSpec::Palette { bits, rows_per_table, shape, parts } => {
-                let (codes, table) = (self.part(&shape, &parts, "codes")?, self.part(&shape, &parts, "table")?);
-                let scale = self.opt_part(&parts, "scale")?;
-                Palette::new(shape, bits, rows_per_table, codes, table, scale).map(Encoded::Palette)
+    fn weight(&self, spec: StoredWeight) -> Result<Weight> {
+        let lacks = |what: &str| Error::format(&self.file, format!("weight {} lacks its {what}", spec.value));
+        if spec.encoding == "dense" {
+            return Ok(Weight::Dense(self.get(&spec.tensor.ok_or_else(|| lacks("tensor"))?)?));
+        }
+        let mut stored = Stored { fields: spec.fields, ..Stored::default() };
+        for (part, name) in spec.parts {
+            stored.parts.insert(part, self.get(&name)?);
+        }
+        let shape = spec.shape.ok_or_else(|| lacks("shape"))?;
+        match Encoded::restore(&spec.encoding, shape, &stored) {
+            Some(Ok(encoded)) => Ok(Weight::Encoded(Arc::new(encoded))),
+            Some(Err(e)) => Err(Error::format(&self.file, e.to_string())),
+            None => {
+                Err(Error::Unsupported(format!("{}: encoding `{}`: update this program", self.file, spec.encoding)))
             }
-            WeightSpec::Affine { bits, group, shape, parts } => {
-                let (codes, scales) = (self.part(&shape, &parts, "codes")?, self.part(&shape, &parts, "scales")?);
-                let zeros = self.opt_part(&parts, "zeros")?;
-                Affine::new(shape, bits, group, codes, scales, zeros).map(Encoded::Affine)
-            }
-            WeightSpec::HalfFloat { shape, parts } => {
-                let values = self.part(&shape, &parts, "values")?;
-                HalfFloat::new(shape, values).map(Encoded::HalfFloat)
-            }
-        };
-        let encoded = encoded.map_err(|e| Error::format(&self.file, e.to_string()))?;
-        Ok(Weight::Encoded(Arc::new(encoded)))
-    }
-
-    fn part(&self, shape: &Shape, parts: &BTreeMap<String, String>, part: &str) -> Result<Tensor> {
-        let found = self.opt_part(parts, part)?;
-        found.ok_or_else(|| Error::format(&self.file, format!("a weight of shape {shape:?} lacks its `{part}`")))
-    }
-
-    fn opt_part(&self, parts: &BTreeMap<String, String>, part: &str) -> Result<Option<Tensor>> {
-        parts.get(part).map(|name| self.get(name)).transpose()
+        }
     }
 }

@@ -5,14 +5,11 @@ use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::spec::{
-    AttrSpec, DimSpec, Float, GraphSpec, NodeSpec, Spec, StoredWeight, TypedSpec, VERSION, ValueSpec, WeightSpec,
-};
+use super::spec::{AttrSpec, DimSpec, Float, GraphSpec, NodeSpec, Spec, StoredWeight, TypedSpec, VERSION, ValueSpec};
 use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
 use crate::formats::safetensors::write_header;
 use crate::graph::{Attr, Dim, Model, Node, ValueId, Weight};
 use crate::tensor::Tensor;
-use crate::weights::Encoded;
 use crate::{Error, Result};
 
 /// Writes a model; nothing is lost. `file` names it in messages.
@@ -22,7 +19,7 @@ pub fn write(file: &str, model: &Model, out: &mut impl Write) -> Result<()> {
     let weights = graph
         .weights
         .iter()
-        .map(|(&id, weight)| StoredWeight { value: id.0, weight: tensors.weight(&graph.value(id).name, weight) });
+        .map(|(&id, weight)| StoredWeight { value: id.0, ..tensors.weight(&graph.value(id).name, weight) });
     let weights = weights.collect();
     let graph = GraphSpec {
         name: graph.name.clone(),
@@ -82,20 +79,23 @@ impl<'a> Tensors<'a> {
         unique
     }
 
-    fn weight(&mut self, name: &str, weight: &'a Weight) -> WeightSpec {
+    /// All but the value's number.
+    fn weight(&mut self, name: &str, weight: &'a Weight) -> StoredWeight {
         let encoded = match weight {
-            Weight::Dense(tensor) => return WeightSpec::Dense { tensor: self.add(name, tensor) },
+            Weight::Dense(tensor) => {
+                let tensor = Some(self.add(name, tensor));
+                return StoredWeight { encoding: "dense".into(), tensor, ..StoredWeight::default() };
+            }
             Weight::Encoded(encoded) => encoded.as_ref(),
         };
-        let parts = encoded.as_encoding().parts().into_iter();
-        let parts = parts.map(|(part, t)| (part.to_string(), self.add(&format!("{name}.{part}"), t))).collect();
-        let shape = encoded.shape().to_vec();
-        match encoded {
-            Encoded::Palette(w) => {
-                WeightSpec::Palette { bits: w.bits(), rows_per_table: w.rows_per_table(), shape, parts }
-            }
-            Encoded::Affine(w) => WeightSpec::Affine { bits: w.bits(), group: w.group(), shape, parts },
-            Encoded::HalfFloat(_) => WeightSpec::HalfFloat { shape, parts },
+        let encoding = encoded.as_encoding();
+        let parts = encoding.parts().into_iter();
+        StoredWeight {
+            encoding: encoded.kind().into(),
+            fields: encoding.fields().into_iter().map(|(name, number)| (name.to_string(), number)).collect(),
+            shape: Some(encoded.shape().to_vec()),
+            parts: parts.map(|(part, t)| (part.to_string(), self.add(&format!("{name}.{part}"), t))).collect(),
+            ..StoredWeight::default()
         }
     }
 

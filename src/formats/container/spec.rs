@@ -90,35 +90,21 @@ impl Serialize for Float {
     }
 }
 
-#[derive(Serialize)]
+/// How a weight is stored: a tensor, or the fields and parts of an encoding.
+#[derive(Default, Serialize)]
 pub struct StoredWeight {
     pub value: u32,
+    /// `dense`, or the word of an encoding.
+    pub encoding: String,
+    /// Of a dense weight: the name of its tensor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<String>,
+    /// The encoding's numbers: `bits`, `group`, …
     #[serde(flatten)]
-    pub weight: WeightSpec,
-}
-
-/// How a weight is stored; `parts` gives the tensor of each part of an encoding.
-#[derive(Serialize)]
-#[serde(tag = "encoding", rename_all = "lowercase")]
-pub enum WeightSpec {
-    Dense {
-        tensor: String,
-    },
-    Palette {
-        bits: u32,
-        rows_per_table: usize,
-        shape: Shape,
-        parts: BTreeMap<String, String>,
-    },
-    Affine {
-        bits: u32,
-        group: usize,
-        shape: Shape,
-        parts: BTreeMap<String, String>,
-    },
-    #[serde(rename = "f16")]
-    HalfFloat {
-        shape: Shape,
-        parts: BTreeMap<String, String>,
-    },
+    pub fields: BTreeMap<String, usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
+    /// The tensor of each part.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
 }

@@ -1,0 +1,28 @@
+//! A weight as a kernel takes it.
+
+use crate::Result;
+use crate::gpu::emit::{Operand, u32_of};
+use crate::gpu::shader::Stage;
+
+/// The kernel is picked by the weight's `stage` and binds `operands` behind its own.
+pub struct Coded {
+    pub stage: Stage,
+    /// The stage's `form`.
+    pub form: [u32; 4],
+    /// The stage's bindings, in order.
+    pub operands: Vec<Operand>,
+    /// The stage's overrides.
+    pub overrides: Vec<(&'static str, f64)>,
+}
+
+impl Coded {
+    /// f32 weights; `cols` is the length of their rows.
+    pub fn dense(operand: Operand, cols: usize) -> Result<Self> {
+        let form = [u32_of(cols)?, 0, 0, 0];
+        Ok(Coded { stage: Stage::Dense, form, operands: vec![operand], overrides: Vec::new() })
+    }
+
+    pub fn is_dense(&self) -> bool {
+        self.stage == Stage::Dense
+    }
+}
