@@ -153,7 +153,7 @@ fn conv(
     for (var k0 = 0u; k0 < params.columns; k0 += depth) {
         @if(!dense) {
             let rows = 512u / LANES;
-            stage(params.weight, Chunk(first + top, rows, k0, depth, 1u, rows), first + last, params.columns, lane);
+            stage(params.weight, Chunk(first + top, rows, k0, depth), first + last, params.columns, lane);
         }
         let end = min(k0 + depth, params.columns);
         for (var k = k0; k < end; k++) {

@@ -11,7 +11,7 @@
 
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_index;
-@if(!dense) import package::decode::stage::decode4;
+@if(!dense) import package::decode::stage::decode8;
 
 override BIAS: bool = false;
 /// Taps of a row lie more than one element apart.
@@ -75,12 +75,16 @@ fn depthwise(
     @if(dense) let taps = channel * size.x * size.y * size.z;
     @if(!dense) var weights: array<f32, MOST_TAPS>;
     @if(!dense) {
-        for (var i = 0u; i < min(size.x * size.y * size.z, MOST_TAPS); i += 4u) {
-            let v = decode4(params.weight, channel, i);
-            weights[i] = v.x;
-            weights[i + 1u] = v.y;
-            weights[i + 2u] = v.z;
-            weights[i + 3u] = v.w;
+        for (var i = 0u; i < min(size.x * size.y * size.z, MOST_TAPS); i += 8u) {
+            let v = decode8(params.weight, channel, i);
+            weights[i] = v.a.x;
+            weights[i + 1u] = v.a.y;
+            weights[i + 2u] = v.a.z;
+            weights[i + 3u] = v.a.w;
+            weights[i + 4u] = v.b.x;
+            weights[i + 5u] = v.b.y;
+            weights[i + 6u] = v.b.z;
+            weights[i + 7u] = v.b.w;
         }
     }
     let stride = i32(params.stride.z);

@@ -13,7 +13,7 @@ import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_group;
 @if(!dense) import package::shared::staged::{stage, tile, Chunk, VALUES};
 
-/// Invocations side by side along n: 8, 16, 32 or 64; with few-bit b 8 or 16, so that a chunk has columns by fours.
+/// Invocations side by side along n: 8, 16, 32 or 64; with few-bit b 8, so that a chunk has columns by eights.
 override LANES: u32 = 8u;
 override BIAS: bool = false;
 
@@ -103,7 +103,7 @@ fn gemm(
     var at = 0u;
     for (var k0 = 0u; k0 < params.k; k0 += depth) {
         @if(!dense) {
-            stage(params.weight, Chunk(left, 8u * LANES, k0, depth, 1u, 8u * LANES), params.n - 1u, params.k, lane);
+            stage(params.weight, Chunk(left, 8u * LANES, k0, depth), params.n - 1u, params.k, lane);
         }
         @if(!dense) var j = lane % LANES;
         let end = min(k0 + depth, params.k);

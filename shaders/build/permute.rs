@@ -20,6 +20,11 @@ impl Permutation {
         std::iter::once(stem).chain(self.features.iter().map(String::as_str)).collect::<Vec<_>>().join("_")
     }
 
+    /// The features but the decode stage.
+    pub fn beside_stage(&self) -> Vec<&str> {
+        self.features.iter().map(String::as_str).filter(|f| Some(*f) != self.stage.as_deref()).collect()
+    }
+
     /// The Rust constant: `PALETTE`, or `SHADER` where nothing is switched on.
     pub fn constant(&self) -> String {
         if self.features.is_empty() { "SHADER".into() } else { self.features.join("_").to_uppercase() }

@@ -77,13 +77,14 @@ impl File {
             let parts: Vec<String> = kernel.declarations.iter().map(|d| self.number(d).to_string()).collect();
             writeln!(out, "source: &[{}],\nparams: std::marker::PhantomData,\n}};", parts.join(", "))?;
         }
-        // Only kernels whose permutations are the stages alone can be picked by stage.
-        if kernels.iter().all(|k| k.permutation.stage.is_some() && k.permutation.features.len() == 1) {
+        for others in variations(kernels) {
+            let name = std::iter::once("decoding").chain(others.iter().copied()).collect::<Vec<_>>().join("_");
             writeln!(out, "/// The kernel with this decode stage.")?;
-            writeln!(out, "pub fn decoding(stage: super::Stage) -> &'static Shader<Params> {{\nmatch stage {{")?;
-            for kernel in kernels {
-                let stage = kernel.permutation.stage.as_deref().unwrap_or_default();
-                writeln!(out, "super::Stage::{} => &{},", variant(stage), kernel.permutation.constant())?;
+            writeln!(out, "pub fn {name}(stage: super::Stage) -> &'static Shader<Params> {{\nmatch stage {{")?;
+            for (stage, kernel) in kernels.iter().filter_map(|k| Some((k.permutation.stage.as_deref()?, k))) {
+                if kernel.permutation.beside_stage() == others {
+                    writeln!(out, "super::Stage::{} => &{},", variant(stage), kernel.permutation.constant())?;
+                }
             }
             writeln!(out, "}}\n}}")?;
         }
@@ -101,6 +102,15 @@ impl File {
         }
         number
     }
+}
+
+/// What the kernels with a decode stage switch on beside it; empty for those without.
+fn variations(kernels: &[Kernel]) -> Vec<Vec<&str>> {
+    let staged = kernels.iter().filter(|k| k.permutation.stage.is_some());
+    let mut all: Vec<Vec<&str>> = staged.map(|k| k.permutation.beside_stage()).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// `half_float` → `HalfFloat`.

@@ -1,32 +1,62 @@
-// Decode stage of group-wise affine integers: (code − zero) · scale. Scales are f16 pairs, zeros bytes, by [row, group].
-// form = (words a row, weights a group, groups a row, 1 if groups have zeros).
+// Decode stage of group-wise affine integers: (code − zero) · scale + offset. Parts lie column by column (bits.wgsl):
+// scales and offsets as f32, zeros four groups to a word. form = (rows, weights a group, -, -).
 
-import package::shared::bits::BITS;
-import package::shared::bits::codes4;
+import package::shared::bits::{BITS, first_word, placed8, places, spans_words};
+import package::shared::eight::{dot_eight, Eight, Inputs};
 
 @group(0) @binding(10) var<storage, read> codes: array<u32>;
-@group(0) @binding(11) var<storage, read> scales: array<u32>;
+@group(0) @binding(11) var<storage, read> scales: array<f32>;
 @group(0) @binding(12) var<storage, read> zeros: array<u32>;
 
-/// (scale, zero) of one group.
-fn group_params(i: u32, asymmetric: bool) -> vec2f {
-    let pair = unpack2x16float(scales[i / 2u]);
-    let scale = select(pair.x, pair.y, i % 2u == 1u);
-    let zero = (zeros[i / 4u] >> (8u * (i % 4u))) & 255u;
-    return vec2f(scale, f32(select(1u << (BITS - 1u), zero, asymmetric)));
+/// Which zero the weights have: 0 the middle code, 1 zero points, 2 offsets.
+override ZERO: u32 = 0u;
+/// Groups have 2^GROUP_SHIFT weights, at least 8; 0: another number. Divisions are slow on some adapters.
+override GROUP_SHIFT: u32 = 0u;
+
+/// (scale, offset) of one group, the zero point made part of the offset.
+fn group_params(form: vec4u, row: u32, group: u32) -> vec2f {
+    let scale = scales[group * form.x + row];
+    if ZERO == 2u { return vec2f(scale, bitcast<f32>(zeros[group * form.x + row])); }
+    if ZERO == 1u {
+        let zero = (zeros[group / 4u * form.x + row] >> (8u * (group % 4u))) & 255u;
+        return vec2f(scale, -f32(zero) * scale);
+    }
+    return vec2f(scale, -f32(1u << (BITS - 1u)) * scale);
 }
 
-/// Weights `col … col + 3` of `row`; `col` is a multiple of 4.
-fn decode4(form: vec4u, row: u32, col: u32) -> vec4f {
-    let bit = col * BITS;
-    let word = row * form.x + bit / 32u;
-    let c = vec4f(codes4(codes[word], codes[word + 1u], bit % 32u));
-    let groups = row * form.z;
-    let first = groups + col / form.y;
-    let p0 = group_params(first, form.w == 1u);
-    if groups + (col + 3u) / form.y == first { return (c - p0.y) * p0.x; }
-    let p1 = group_params(groups + (col + 1u) / form.y, form.w == 1u);
-    let p2 = group_params(groups + (col + 2u) / form.y, form.w == 1u);
-    let p3 = group_params(groups + (col + 3u) / form.y, form.w == 1u);
-    return (c - vec4f(p0.y, p1.y, p2.y, p3.y)) * vec4f(p0.x, p1.x, p2.x, p3.x);
+fn placed(form: vec4u, row: u32, col: u32) -> Eight {
+    let word = first_word(col) * form.x + row;
+    var high = 0u;
+    if spans_words() { high = codes[word + form.x]; }
+    return placed8(codes[word], high, col);
+}
+
+/// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
+fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
+    let c = placed(form, row, col);
+    var v = Eight(c.a * places(), c.b * places());
+    if GROUP_SHIFT > 0u {
+        let p = group_params(form, row, col >> GROUP_SHIFT);
+        return Eight(v.a * p.x + p.y, v.b * p.x + p.y);
+    }
+    for (var i = 0u; i < 4u; i++) {
+        let p = group_params(form, row, (col + i) / form.y);
+        let q = group_params(form, row, (col + 4u + i) / form.y);
+        v.a[i] = v.a[i] * p.x + p.y;
+        v.b[i] = v.b[i] * q.x + q.y;
+    }
+    return v;
+}
+
+/// Eight inputs as `dot8` takes them: scaled, so that codes need not be brought down, and their sum for the offset.
+fn inputs8(x: Eight) -> Inputs {
+    if GROUP_SHIFT == 0u { return Inputs(x, 0.0); }
+    return Inputs(Eight(x.a * places(), x.b * places()), dot_eight(Eight(vec4f(1.0), vec4f(1.0)), x));
+}
+
+/// The product of eight inputs from column `col` on with their weights of `row`.
+fn dot8(form: vec4u, row: u32, col: u32, x: Inputs) -> f32 {
+    if GROUP_SHIFT == 0u { return dot_eight(decode8(form, row, col), x.x); }
+    let p = group_params(form, row, col >> GROUP_SHIFT);
+    return p.x * dot_eight(placed(form, row, col), x.x) + p.y * x.sum;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::columns;
 use super::device::{GpuDevice, Pipeline};
 use super::shader::{Binding, Shader};
 use super::storage;
@@ -173,10 +174,24 @@ impl<'a> Emit<'a> {
 
     /// A stored part of an encoded weight (`codes`, `table`, …) as its host bytes; `absent()` if the weight lacks it.
     pub fn part(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
-        match encoded.as_encoding().parts().into_iter().find(|(name, _)| *name == part) {
-            Some((_, tensor)) => Ok(Operand { buffer: self.weights.raw(self.device, tensor)?, writable: false }),
+        match find_part(encoded, part) {
+            Some(tensor) => Ok(Operand { buffer: self.weights.raw(self.device, tensor)?, writable: false }),
             None => Ok(self.absent()),
         }
+    }
+
+    /// A part `[rows, …]` with its words column by column: lanes that each take a row read neighbouring words.
+    pub fn columns(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
+        let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };
+        let buffer = self.weights.entry(self.device, tensor, "columns", || Ok(columns::of_words(tensor)))?;
+        Ok(Operand { buffer, writable: false })
+    }
+
+    /// Factors `[rows, …]` as f32 column by column.
+    pub fn factors(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
+        let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };
+        let buffer = self.weights.entry(self.device, tensor, "factors", || Ok(columns::of_factors(tensor)))?;
+        Ok(Operand { buffer, writable: false })
     }
 
     /// A dense weight in another layout, made once per session. `layout` names the layout and all that it depends on
@@ -260,6 +275,10 @@ impl<'a> Emit<'a> {
         }
         Ok(slot.insert(self.device.storage("input", storage::storage_bytes(ty))?).clone())
     }
+}
+
+fn find_part<'e>(encoded: &'e Encoded, part: &str) -> Option<&'e Tensor> {
+    encoded.as_encoding().parts().into_iter().find(|(name, _)| *name == part).map(|(_, tensor)| tensor)
 }
 
 /// A grid of `groups` workgroups that wraps from x into y. Kernels find their number with `shared/grid.wgsl` and must

@@ -11,8 +11,8 @@ use crate::tensor::{DType, broadcast_strides};
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel::new("Gemm", gemm)];
 
-/// Most lanes whose columns fit the chunk of `shaders/shared/staged.wgsl` by fours.
-const STAGED_LANES: usize = 16;
+/// Most lanes whose columns fit the chunk of `shaders/shared/staged.wgsl` by eights.
+const STAGED_LANES: usize = 8;
 
 /// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
 pub struct Product {

@@ -5,7 +5,7 @@ use super::decode::{Coded, coded};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm::{self, Operands, Product};
-use super::shader::matvec::{Params, decoding};
+use super::shader::matvec::{Params, decoding_four, decoding_one};
 use crate::Result;
 use crate::graph::Weight;
 use crate::ops::product::linear_sizes;
@@ -25,7 +25,7 @@ fn linear(e: &mut Emit) -> Result<()> {
     let m: usize = x.shape[..x.shape.len() - 1].iter().product();
     let epilogue = Epilogue::of(e, 2, 3)?;
     let transposed = e.node.attrs.flag("transposed");
-    if m <= MATVEC_ROWS && (transposed || e.value(1).is_some()) {
+    if m <= MATVEC_ROWS && (!transposed || e.weight(1).is_some()) {
         return matvec(e, [m, k, n], transposed, &epilogue);
     }
     let mut b = [n, 1];
@@ -47,12 +47,13 @@ fn linear(e: &mut Emit) -> Result<()> {
 fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epilogue) -> Result<()> {
     let weight = match (e.encoded(1), transposed) {
         (Some(encoded), _) => coded(e, encoded)?,
-        (None, true) => Coded::dense(e.input(1)?, k)?,
-        (None, false) => Coded::dense(transposed_weight(e, [k, n])?, k)?,
+        (None, true) => Coded::dense(transposed_weight(e, [n, k])?, n)?,
+        (None, false) => Coded::dense(e.input(1)?, n)?,
     };
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
-    let split = if e.is_software() { 1 } else { 32 };
-    let shader = decoding(weight.stage);
+    let split = if e.is_software() { 1 } else { 8 };
+    let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
+    let width = 64 / split * (4 / rows as u32);
     let params = Params {
         weight: weight.form,
         m: u32_of(m)?,
@@ -66,7 +67,7 @@ fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epil
     overrides.extend(epilogue.overrides());
     let mut operands: Vec<Operand> = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
     operands.extend(weight.operands);
-    let groups = [u32_of(n)?.div_ceil(64 / split), u32_of(m.div_ceil(4))?, 1];
+    let groups = [u32_of(n)?.div_ceil(width), u32_of(m.div_ceil(rows))?, 1];
     e.dispatch(shader, &overrides, &operands, &params, groups)
 }
 

@@ -16,9 +16,9 @@ pub struct Coded {
 }
 
 impl Coded {
-    /// f32 weights; `cols` is the length of their rows.
-    pub fn dense(operand: Operand, cols: usize) -> Result<Self> {
-        let form = [u32_of(cols)?, 0, 0, 0];
+    /// f32 weights column by column; `rows` is the length of a column.
+    pub fn dense(operand: Operand, rows: usize) -> Result<Self> {
+        let form = [u32_of(rows)?, 0, 0, 0];
         Ok(Coded { stage: Stage::Dense, form, operands: vec![operand], overrides: Vec::new() })
     }
 

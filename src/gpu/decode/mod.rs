@@ -16,7 +16,7 @@ pub fn coded(e: &mut Emit, encoded: &Encoded) -> Result<Coded> {
     match encoded {
         Encoded::Palette(w) => palette::coded(e, encoded, w),
         Encoded::Affine(w) => affine::coded(e, encoded, w),
-        Encoded::HalfFloat(w) => half_float::coded(e, encoded, w),
+        Encoded::HalfFloat(_) => half_float::coded(e, encoded),
         other => Err(e.unsupported(format!("weights of {}", other.as_encoding().name()))),
     }
 }

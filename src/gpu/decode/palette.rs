@@ -10,11 +10,10 @@ pub fn coded(e: &mut Emit, encoded: &Encoded, w: &Palette) -> Result<Coded> {
     if w.dim() > 1 || w.scales_per_row() > 1 {
         return Err(e.unsupported(format!("weights of {encoded:?}")));
     }
-    let words = w.codes().shape()[1] / 4;
     Ok(Coded {
         stage: Stage::Palette,
-        form: [u32_of(words)?, u32_of(w.rows_per_table())?, 0, u32::from(w.scale().is_some())],
-        operands: vec![e.part(encoded, "codes")?, e.part(encoded, "table")?, e.part(encoded, "scale")?],
+        form: [u32_of(encoded.rows())?, u32_of(w.rows_per_table())?, 0, u32::from(w.scale().is_some())],
+        operands: vec![e.columns(encoded, "codes")?, e.part(encoded, "table")?, e.factors(encoded, "scale")?],
         overrides: vec![("BITS", w.bits().into())],
     })
 }

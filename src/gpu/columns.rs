@@ -1,0 +1,42 @@
+//! Weights column by column: word or factor i of all rows, then i + 1.
+
+use crate::tensor::Tensor;
+use crate::weights::parts::scale_at;
+
+/// The bytes of each row as 32-bit words, the last padded with zeros.
+pub fn of_words(part: &Tensor) -> Vec<u8> {
+    let rows = part.shape().first().copied().unwrap_or(1).max(1);
+    let stride = part.bytes().len() / rows;
+    let words = stride.div_ceil(4);
+    let mut out = vec![[0u8; 4]; rows * words];
+    for (row, bytes) in part.bytes().chunks_exact(stride.max(1)).enumerate() {
+        for (word, bytes) in bytes.chunks(4).enumerate() {
+            out[word * rows + row][..bytes.len()].copy_from_slice(bytes);
+        }
+    }
+    out.into_flattened()
+}
+
+/// Scales of any stored type as f32.
+pub fn of_factors(part: &Tensor) -> Vec<u8> {
+    let rows = part.shape().first().copied().unwrap_or(1).max(1);
+    let cols = part.ty().len() / rows;
+    let mut out = Vec::with_capacity(4 * rows * cols);
+    for col in 0..cols {
+        out.extend((0..rows).flat_map(|row| scale_at(part, row * cols + col).to_le_bytes()));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_factors_change_places() {
+        let bytes = Tensor::new([2, 6], &[1u8, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]).unwrap();
+        assert_eq!(of_words(&bytes), [1, 2, 3, 4, 7, 8, 9, 10, 5, 6, 0, 0, 11, 12, 0, 0]);
+        let halves = Tensor::new([2, 2], &[1.0, 2.0, 3.0, 4.0].map(half::f16::from_f32)).unwrap();
+        assert_eq!(of_factors(&halves), [1f32, 3.0, 2.0, 4.0].map(f32::to_le_bytes).concat());
+    }
+}
