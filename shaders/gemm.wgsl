@@ -1,6 +1,7 @@
 // c = act(alpha · a · b + beta · bias + residual), a batch of products of strided matrices.
 //
 // permute: weights
+// permute: together | alone
 // Layout   a: [m, k], dense b: [k, n] at their strides from the batch's offsets; few-bit b: [n, k] in its encoding, the
 //          same for all; c, residual: [batch, m, n] row-major.
 // Tiling   an invocation sums 8 rows × 8 columns in registers, the columns LANES apart, so that loads of b are
@@ -11,7 +12,9 @@
 
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_group;
-@if(!dense) import package::shared::staged::{stage, tile, Chunk, VALUES};
+@if(!dense && together) import package::shared::staged::{stage, tile, Chunk, VALUES};
+@if(!dense && alone) import package::decode::stage::decode8;
+@if(!dense && alone) import package::shared::eight::{dot_eight, Eight};
 
 /// Invocations side by side along n: 8, 16, 32 or 64; with few-bit b 8, so that a chunk has columns by eights.
 override LANES: u32 = 8u;
@@ -37,10 +40,39 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 @if(dense) @group(0) @binding(10) var<storage, read> b: array<f32>;
 
+/// Eight elements of a row of a from column `k` on; zeros beyond the last.
+@if(!dense && alone)
+fn load_a(row: u32, k: u32) -> Eight {
+    let c = params.a_col;
+    let i = row + k * c;
+    var v = Eight();
+    if k + 8u <= params.k {
+        v.a = vec4f(a[i], a[i + c], a[i + 2u * c], a[i + 3u * c]);
+        v.b = vec4f(a[i + 4u * c], a[i + 5u * c], a[i + 6u * c], a[i + 7u * c]);
+    } else {
+        for (var q = 0u; k + q < params.k; q++) {
+            if q < 4u { v.a[q] = a[i + q * c]; } else { v.b[q - 4u] = a[i + q * c]; }
+        }
+    }
+    return v;
+}
+
+/// The weights of a column from row `k` on.
+@if(!dense && alone)
+fn load_w(col: u32, k: u32) -> Eight {
+    return decode8(params.weight, min(col, params.n - 1u), k);
+}
+
+@if(!dense && alone)
+fn dot4(x: Eight, w0: Eight, w1: Eight, w2: Eight, w3: Eight) -> vec4f {
+    return vec4f(dot_eight(w0, x), dot_eight(w1, x), dot_eight(w2, x), dot_eight(w3, x));
+}
+
 /// Four values of b, `step` apart.
+@if(dense || together)
 fn load_b(i: u32, step: u32) -> vec4f {
     @if(dense) { return vec4f(b[i], b[i + step], b[i + 2u * step], b[i + 3u * step]); }
-    @if(!dense) { return vec4f(tile[i], tile[i + step], tile[i + 2u * step], tile[i + 3u * step]); }
+    @if(!dense && together) { return vec4f(tile[i], tile[i + step], tile[i + 2u * step], tile[i + 3u * step]); }
 }
 
 fn put(batch: u32, row: u32, col: u32, sum: f32) {
@@ -76,19 +108,19 @@ fn gemm(
     let left = number % params.tiles_n * LANES * 8u;
     let col = left + lane % LANES;
     let row = (number / params.tiles_n % params.tiles_m * (64u / LANES) + lane / LANES) * 8u;
-    @if(dense) { if row >= params.m { return; } }
+    @if(dense || alone) { if row >= params.m { return; } }
 
     // Rows beyond the last are computed from the last and not stored.
     let start = offsets[batch].x;
     let last = params.m - 1u;
-    let i0 = start + min(row, last) * params.a_row;
-    let i1 = start + min(row + 1u, last) * params.a_row;
-    let i2 = start + min(row + 2u, last) * params.a_row;
-    let i3 = start + min(row + 3u, last) * params.a_row;
-    let i4 = start + min(row + 4u, last) * params.a_row;
-    let i5 = start + min(row + 5u, last) * params.a_row;
-    let i6 = start + min(row + 6u, last) * params.a_row;
-    let i7 = start + min(row + 7u, last) * params.a_row;
+    @if(dense || together) let i0 = start + min(row, last) * params.a_row;
+    @if(dense || together) let i1 = start + min(row + 1u, last) * params.a_row;
+    @if(dense || together) let i2 = start + min(row + 2u, last) * params.a_row;
+    @if(dense || together) let i3 = start + min(row + 3u, last) * params.a_row;
+    @if(dense || together) let i4 = start + min(row + 4u, last) * params.a_row;
+    @if(dense || together) let i5 = start + min(row + 5u, last) * params.a_row;
+    @if(dense || together) let i6 = start + min(row + 6u, last) * params.a_row;
+    @if(dense || together) let i7 = start + min(row + 7u, last) * params.a_row;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
     var t0 = vec4f(); var t1 = vec4f(); var t2 = vec4f(); var t3 = vec4f();
@@ -97,15 +129,36 @@ fn gemm(
     @if(dense) let step = LANES * params.b_col;
     @if(dense) let b_row = params.b_row;
     @if(dense) var j = offsets[batch].y + col * params.b_col;
-    @if(!dense) let depth = VALUES / (8u * LANES);
-    @if(!dense) let step = LANES;
-    @if(!dense) let b_row = 8u * LANES;
-    var at = 0u;
+    @if(!dense && together) let depth = VALUES / (8u * LANES);
+    @if(!dense && together) let step = LANES;
+    @if(!dense && together) let b_row = 8u * LANES;
+    @if(!dense && alone)
+    for (var k = 0u; k < params.k; k += 8u) {
+        let w0 = load_w(col, k);
+        let w1 = load_w(col + LANES, k);
+        let w2 = load_w(col + 2u * LANES, k);
+        let w3 = load_w(col + 3u * LANES, k);
+        let w4 = load_w(col + 4u * LANES, k);
+        let w5 = load_w(col + 5u * LANES, k);
+        let w6 = load_w(col + 6u * LANES, k);
+        let w7 = load_w(col + 7u * LANES, k);
+        // The sums move along, so that the code of a row stands here once.
+        for (var r = 0u; r < 8u; r++) {
+            let v = load_a(start + min(row + r, last) * params.a_row, k);
+            let s = s0 + dot4(v, w0, w1, w2, w3);
+            let t = t0 + dot4(v, w4, w5, w6, w7);
+            s0 = s1; s1 = s2; s2 = s3; s3 = s4; s4 = s5; s5 = s6; s6 = s7; s7 = s;
+            t0 = t1; t1 = t2; t2 = t3; t3 = t4; t4 = t5; t5 = t6; t6 = t7; t7 = t;
+        }
+    }
+    @if(dense || together) var at = 0u;
+    @if(dense || together)
     for (var k0 = 0u; k0 < params.k; k0 += depth) {
-        @if(!dense) {
+        @if(!dense && together) {
             stage(params.weight, Chunk(left, 8u * LANES, k0, depth), params.n - 1u, params.k, lane);
         }
-        @if(!dense) var j = lane % LANES;
+        @if(!dense && together) var j = lane % LANES;
+
         let end = min(k0 + depth, params.k);
         for (var k = k0; k < end; k++) {
             let v = load_b(j, step);

@@ -17,11 +17,13 @@ fn spans_words() -> bool {
     return BITS == 3u || BITS > 4u;
 }
 
-/// 32 bits from bit `offset` of (low, high) on.
+/// 32 bits from bit `offset` of (low, high) on. Without branches, which some adapters compile very slowly.
 fn window(low: u32, high: u32, offset: u32) -> u32 {
-    if offset >= 32u { return high >> (offset - 32u); }
-    // A shift by 32 is no shift in WGSL: nothing of `high` belongs here when offset is 0.
-    return (low >> offset) | select(high << (32u - offset), 0u, offset == 0u);
+    let beyond = offset >= 32u;
+    let word = select(low, high, beyond);
+    let next = select(high, 0u, beyond);
+    // In two steps, because a shift by 32 is no shift in WGSL.
+    return (word >> (offset % 32u)) | ((next << 1u) << (31u - offset % 32u));
 }
 
 /// Codes 0–3 and 4–7 of the eight from code `col` on, each four from bit 0 of a word on. `low`: the word in which they

@@ -3,7 +3,7 @@
 use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
-use super::shader::gemm::{Params, decoding};
+use super::shader::gemm::{Params, decoding_alone, decoding_together};
 use super::tile::Tile;
 use crate::Result;
 use crate::ops::product::{BatchedProduct, gemm_sizes};
@@ -39,7 +39,9 @@ pub struct Operands {
 }
 
 pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
-    let tile = Tile::of(p.m, p.n, if o.b.is_dense() { 64 } else { STAGED_LANES });
+    // Barriers cost a software adapter more than decoding a weight for every eight rows anew.
+    let alone = e.is_software();
+    let tile = Tile::of(p.m, p.n, if o.b.is_dense() || alone { 64 } else { STAGED_LANES });
     let tiles = tile.workgroups().saturating_mul(p.offsets.len());
     let params = Params {
         weight: o.b.form,
@@ -61,7 +63,7 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
         act_b: epilogue.activation.b,
     };
     let offsets = e.constant(bytemuck::cast_slice(&p.offsets))?;
-    let shader = decoding(o.b.stage);
+    let shader = if alone { decoding_alone(o.b.stage) } else { decoding_together(o.b.stage) };
     let mut operands = vec![o.a, o.bias, o.residual, offsets, o.c];
     operands.extend(o.b.operands);
     let mut overrides = o.b.overrides;
