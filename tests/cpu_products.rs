@@ -35,3 +35,8 @@ fn conv_channels_last() {
 fn matmul_integer() {
     check(&ops::integer::matmul_cases());
 }
+
+#[test]
+fn linear_odd_encodings() {
+    check(&ops::linear::odd_cases());
+}

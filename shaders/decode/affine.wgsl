@@ -1,5 +1,6 @@
 // Decode stage of group-wise affine integers: (code − zero) · scale + offset. Parts lie column by column (bits.wgsl):
-// scales and offsets as f32, zeros four groups to a word. form = (rows, weights a group, -, -).
+// scales and offsets as f32, zeros four groups to a word. form = (rows, weights a group, its
+// logarithm, -).
 
 import package::shared::bits::{BITS, first_word, placed8, places, spans_words};
 import package::shared::eight::{dot_eight, Eight, Inputs};
@@ -10,8 +11,8 @@ import package::shared::eight::{dot_eight, Eight, Inputs};
 
 /// Which zero the weights have: 0 the middle code, 1 zero points, 2 offsets.
 override ZERO: u32 = 0u;
-/// Groups have 2^GROUP_SHIFT weights, at least 8; 0: another number. Divisions are slow on some adapters.
-override GROUP_SHIFT: u32 = 0u;
+/// Runs of eight columns may lie in two groups, of any length. Divisions are slow on some adapters.
+override RAGGED: bool = false;
 
 /// (scale, offset) of one group, the zero point made part of the offset.
 fn group_params(form: vec4u, row: u32, group: u32) -> vec2f {
@@ -35,8 +36,8 @@ fn placed(form: vec4u, row: u32, col: u32) -> Eight {
 fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     let c = placed(form, row, col);
     var v = Eight(c.a * places(), c.b * places());
-    if GROUP_SHIFT > 0u {
-        let p = group_params(form, row, col >> GROUP_SHIFT);
+    if !RAGGED {
+        let p = group_params(form, row, col >> form.z);
         return Eight(v.a * p.x + p.y, v.b * p.x + p.y);
     }
     for (var i = 0u; i < 4u; i++) {
@@ -50,13 +51,13 @@ fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
 
 /// Eight inputs as `dot8` takes them: scaled, so that codes need not be brought down, and their sum for the offset.
 fn inputs8(x: Eight) -> Inputs {
-    if GROUP_SHIFT == 0u { return Inputs(x, 0.0); }
+    if RAGGED { return Inputs(x, 0.0); }
     return Inputs(Eight(x.a * places(), x.b * places()), dot_eight(Eight(vec4f(1.0), vec4f(1.0)), x));
 }
 
 /// The product of eight inputs from column `col` on with their weights of `row`.
 fn dot8(form: vec4u, row: u32, col: u32, x: Inputs) -> f32 {
-    if GROUP_SHIFT == 0u { return dot_eight(decode8(form, row, col), x.x); }
-    let p = group_params(form, row, col >> GROUP_SHIFT);
+    if RAGGED { return dot_eight(decode8(form, row, col), x.x); }
+    let p = group_params(form, row, col >> form.z);
     return p.x * dot_eight(placed(form, row, col), x.x) + p.y * x.sum;
 }

@@ -1,6 +1,7 @@
 //! Weights column by column: word or factor i of all rows, then i + 1.
 
-use crate::tensor::Tensor;
+use crate::Result;
+use crate::tensor::{Tensor, bits};
 use crate::weights::parts::scale_at;
 
 /// The bytes of each row as 32-bit words, the last padded with zeros.
@@ -15,6 +16,17 @@ pub fn of_words(part: &Tensor) -> Vec<u8> {
         }
     }
     out.into_flattened()
+}
+
+/// `count` codes of `bits` bits in each row as bytes.
+pub fn as_bytes(part: &Tensor, count: usize, bits: u32) -> Result<Tensor> {
+    let rows = part.shape().first().copied().unwrap_or(1).max(1);
+    let stride = part.bytes().len() / rows;
+    let codes = |row: usize| {
+        let bytes = &part.bytes()[row * stride..][..stride];
+        (0..count).map(move |i| bits::get(bytes, i, bits))
+    };
+    Tensor::new([rows, count], &(0..rows).flat_map(codes).collect::<Vec<u8>>())
 }
 
 /// Scales of any stored type as f32.

@@ -187,6 +187,14 @@ impl<'a> Emit<'a> {
         Ok(Operand { buffer, writable: false })
     }
 
+    /// A part of `count` codes a row, each brought to a byte, words column by column.
+    pub fn byte_columns(&mut self, encoded: &Encoded, part: &str, count: usize, bits: u32) -> Result<Operand> {
+        let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };
+        let layout = format!("{count} bytes of {bits} bits");
+        let bytes = || Ok(columns::of_words(&columns::as_bytes(tensor, count, bits)?));
+        Ok(Operand { buffer: self.weights.entry(self.device, tensor, &layout, bytes)?, writable: false })
+    }
+
     /// Factors `[rows, …]` as f32 column by column.
     pub fn factors(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
         let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };

@@ -46,8 +46,17 @@ pub fn dense_cases() -> Vec<Case> {
     cases
 }
 
-/// Every encoding on some of the sizes, without bias.
+/// Every encoding on all of the sizes, without bias.
 pub fn encoded_cases() -> Vec<Case> {
+    cases_of(encodings)
+}
+
+/// The encodings that only the CPU computes with.
+pub fn odd_cases() -> Vec<Case> {
+    cases_of(odd_encodings)
+}
+
+fn cases_of(encodings: impl Fn(usize, usize, u64) -> Vec<(String, Encoded)>) -> Vec<Case> {
     let mut cases = Vec::new();
     for (seed, &(m, k, n)) in SIZES.iter().enumerate() {
         let mut random = Random::new(seed as u64 + 100);

@@ -5,15 +5,17 @@ pub mod attention;
 pub mod conv;
 pub mod conv_transpose;
 pub mod direct;
+pub mod encodings;
 pub mod integer;
 pub mod linear;
 pub mod matmul;
 
 use std::sync::Arc;
 
+pub use encodings::{encodings, odd_encodings};
 use fewbit::graph::{Attr, Attrs, Node, ValueId, Weight};
 use fewbit::ops::Infer;
-use fewbit::tensor::{DType, Tensor, TensorType, bits};
+use fewbit::tensor::{DType, Tensor, TensorType};
 use fewbit::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
 use half::f16;
 
@@ -136,55 +138,6 @@ fn erf(x: f64) -> f64 {
         sum += term / f64::from(2 * n + 1);
     }
     if x.abs() > 5.0 { x.signum() } else { sum * 2.0 / std::f64::consts::PI.sqrt() }
-}
-
-/// Every encoding that a matrix `[rows, cols]` can have, with its name.
-pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
-    let mut all = Vec::new();
-    for bits in [1, 2, 3, 4, 6, 8] {
-        all.push(palette(rows, cols, bits, rows.max(1), false, seed));
-        all.push(palette(rows, cols, bits, 3, true, seed + 1));
-    }
-    for bits in [2, 3, 4, 5, 6, 8] {
-        for (group, zeros) in [(32, true), (8, false), (7, true), (cols.max(1), false)] {
-            all.push(affine(rows, cols, bits, group, zeros, seed));
-        }
-    }
-    let padded = cols.next_multiple_of(2);
-    let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
-    let values = Tensor::new([rows, padded], &values).unwrap();
-    all.push(Encoded::HalfFloat(HalfFloat::new(vec![rows, cols], values).unwrap()));
-    all.into_iter().map(|e| (format!("{} {:?}", e.as_encoding().name(), e.shape()), e)).collect()
-}
-
-fn codes(random: &mut Random, rows: usize, cols: usize, width: u32) -> Tensor {
-    let stride = (cols * width as usize).div_ceil(32) * 4;
-    let mut bytes = vec![0u8; rows * stride];
-    for row in 0..rows {
-        let codes: Vec<u8> = (0..cols).map(|_| random.below(1 << width) as u8).collect();
-        let packed = bits::pack(&codes, width);
-        bytes[row * stride..][..packed.len()].copy_from_slice(&packed);
-    }
-    Tensor::new([rows, stride], &bytes).unwrap()
-}
-
-pub fn palette(rows: usize, cols: usize, bits: u32, per_table: usize, scaled: bool, seed: u64) -> Encoded {
-    let mut random = Random::new(seed);
-    let codes = codes(&mut random, rows, cols, bits);
-    let table = random.tensor(&[rows.div_ceil(per_table), 1 << bits]);
-    let scale = scaled.then(|| random.tensor(&[rows]));
-    Encoded::Palette(Palette::new(vec![rows, cols], bits, per_table, codes, table, scale).unwrap())
-}
-
-pub fn affine(rows: usize, cols: usize, bits: u32, group: usize, zeros: bool, seed: u64) -> Encoded {
-    let mut random = Random::new(seed);
-    let codes = codes(&mut random, rows, cols, bits);
-    let groups = cols.div_ceil(group);
-    let scales: Vec<f16> = random.values(rows * groups).into_iter().map(|v| f16::from_f32(v / 8.0)).collect();
-    let scales = Tensor::new([rows, groups], &scales).unwrap();
-    let zeros: Option<Vec<u8>> = zeros.then(|| (0..rows * groups).map(|_| random.below(1 << bits) as u8).collect());
-    let zero = zeros.map_or(Zero::Middle, |z| Zero::PerGroup(Tensor::new([rows, groups], &z).unwrap()));
-    Encoded::Affine(Affine::new(vec![rows, cols], bits, group, codes, scales, zero).unwrap())
 }
 
 pub fn encoded(weight: Encoded) -> Option<Weight> {

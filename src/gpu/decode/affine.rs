@@ -1,6 +1,6 @@
 //! Stage: `shaders/decode/affine.wgsl`.
 
-use super::coded::Coded;
+use super::coded::{Coded, shift_of};
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
 use crate::gpu::shader::Stage;
@@ -12,12 +12,15 @@ pub fn coded(e: &mut Emit, encoded: &Encoded, w: &Affine) -> Result<Coded> {
         Zero::PerGroup(_) => (1, e.columns(encoded, "zeros")?),
         Zero::Offset(_) => (2, e.factors(encoded, "offsets")?),
     };
-    let group = w.group();
-    let shift = if group.is_power_of_two() && group >= 8 { group.ilog2() } else { 0 };
+    let shift = shift_of(w.group(), encoded.cols());
     Ok(Coded {
         stage: Stage::Affine,
-        form: [u32_of(encoded.rows())?, u32_of(group)?, 0, 0],
+        form: [u32_of(encoded.rows())?, u32_of(w.group())?, shift.unwrap_or(0), 0],
         operands: vec![e.columns(encoded, "codes")?, e.factors(encoded, "scales")?, zeros],
-        overrides: vec![("BITS", w.bits().into()), ("ZERO", zero.into()), ("GROUP_SHIFT", shift.into())],
+        overrides: vec![
+            ("BITS", w.bits().into()),
+            ("ZERO", zero.into()),
+            ("RAGGED", u32::from(shift.is_none()).into()),
+        ],
     })
 }

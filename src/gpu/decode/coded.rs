@@ -26,3 +26,11 @@ impl Coded {
         self.stage == Stage::Dense
     }
 }
+
+/// The logarithm of a group of which every run of eight columns is a part; 31 = all columns are one group.
+pub fn shift_of(group: usize, cols: usize) -> Option<u32> {
+    match group {
+        _ if group >= cols => Some(31),
+        _ => (group.is_power_of_two() && group >= 8).then(|| group.ilog2()),
+    }
+}

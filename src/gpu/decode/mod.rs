@@ -1,8 +1,11 @@
 //! Weights as operands of a kernel: dense, or few-bit with a stage of `shaders/decode/`. One file per encoding.
 
 mod affine;
+mod codebook;
 mod coded;
+mod dual;
 mod half_float;
+mod kquant;
 mod palette;
 
 pub use coded::Coded;
@@ -17,7 +20,9 @@ pub fn coded(e: &mut Emit, encoded: &Encoded) -> Result<Coded> {
         Encoded::Palette(w) => palette::coded(e, encoded, w),
         Encoded::Affine(w) => affine::coded(e, encoded, w),
         Encoded::HalfFloat(_) => half_float::coded(e, encoded),
-        other => Err(e.unsupported(format!("weights of {}", other.as_encoding().name()))),
+        Encoded::KQuant(w) => kquant::coded(e, encoded, w),
+        Encoded::Codebook(w) => codebook::coded(e, encoded, w),
+        Encoded::Dual(w) => dual::coded(e, encoded, w),
     }
 }
 

@@ -1,19 +1,25 @@
 //! Stage: `shaders/decode/palette.wgsl`.
 
-use super::coded::Coded;
+use super::coded::{Coded, shift_of};
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
 use crate::gpu::shader::Stage;
 use crate::weights::{Encoded, Palette};
 
 pub fn coded(e: &mut Emit, encoded: &Encoded, w: &Palette) -> Result<Coded> {
-    if w.dim() > 1 || w.scales_per_row() > 1 {
-        return Err(e.unsupported(format!("weights of {encoded:?}")));
-    }
+    let shift = w.scale().map_or(Some(31), |scale| shift_of(scale.group, encoded.cols()));
+    let shift = shift.ok_or_else(|| e.unsupported(format!("weights of {encoded:?}")))?;
+    let rows = encoded.rows();
+    let one_table = w.rows_per_table() >= rows;
     Ok(Coded {
         stage: Stage::Palette,
-        form: [u32_of(encoded.rows())?, u32_of(w.rows_per_table())?, 0, u32::from(w.scale().is_some())],
+        form: [u32_of(rows.div_ceil(w.dim()))?, u32_of(w.rows_per_table())?, u32_of(rows)?, shift],
         operands: vec![e.columns(encoded, "codes")?, e.part(encoded, "table")?, e.factors(encoded, "scale")?],
-        overrides: vec![("BITS", w.bits().into())],
+        overrides: vec![
+            ("BITS", w.bits().into()),
+            ("ONE_TABLE", u32::from(one_table).into()),
+            ("DIM_SHIFT", w.dim().ilog2().into()),
+            ("SCALED", u32::from(w.scale().is_some()).into()),
+        ],
     })
 }

@@ -1,0 +1,56 @@
+// Decode stage of integers with two levels of scales: codes of BITS bits, byte scales (and minima) per group of 16 or 32,
+// f16 factors per 256 columns. Parts lie column by column (bits.wgsl): four scales to a word, or two pairs (scale,
+// minimum); two factors to a word, or one pair (d, dmin). form = (rows, -, -, -).
+
+import package::shared::bits::{BITS, first_word, placed8, places, spans_words};
+import package::shared::eight::{dot_eight, Eight, Inputs};
+
+@group(0) @binding(10) var<storage, read> codes: array<u32>;
+@group(0) @binding(11) var<storage, read> scales: array<u32>;
+@group(0) @binding(12) var<storage, read> supers: array<u32>;
+
+/// Groups have minima; else scales are stored 2^(SCALE_BITS − 1) and codes 2^(BITS − 1) too high.
+override MINIMA: bool = false;
+override SCALE_BITS: u32 = 6u;
+/// Groups have 2^GROUP_SHIFT weights.
+override GROUP_SHIFT: u32 = 5u;
+
+/// (scale, offset) of the group of a column.
+fn group_params(form: vec4u, row: u32, col: u32) -> vec2f {
+    let group = col >> GROUP_SHIFT;
+    let block = col / 256u;
+    if MINIMA {
+        let pair = scales[group / 2u * form.x + row] >> (16u * (group % 2u));
+        let d = unpack2x16float(supers[block * form.x + row]);
+        return vec2f(d.x * f32(pair & 255u), -d.y * f32((pair >> 8u) & 255u));
+    }
+    let stored = (scales[group / 4u * form.x + row] >> (8u * (group % 4u))) & 255u;
+    let d = unpack2x16float(supers[block / 2u * form.x + row]);
+    let scale = select(d.x, d.y, block % 2u == 1u) * (f32(stored) - f32(1u << (SCALE_BITS - 1u)));
+    return vec2f(scale, -f32(1u << (BITS - 1u)) * scale);
+}
+
+fn placed(form: vec4u, row: u32, col: u32) -> Eight {
+    let word = first_word(col) * form.x + row;
+    var high = 0u;
+    if spans_words() { high = codes[word + form.x]; }
+    return placed8(codes[word], high, col);
+}
+
+/// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
+fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
+    let c = placed(form, row, col);
+    let p = group_params(form, row, col);
+    return Eight(c.a * places() * p.x + p.y, c.b * places() * p.x + p.y);
+}
+
+/// Eight inputs as `dot8` takes them: scaled, so that codes need not be brought down, and their sum for the offset.
+fn inputs8(x: Eight) -> Inputs {
+    return Inputs(Eight(x.a * places(), x.b * places()), dot_eight(Eight(vec4f(1.0), vec4f(1.0)), x));
+}
+
+/// The product of eight inputs from column `col` on with their weights of `row`.
+fn dot8(form: vec4u, row: u32, col: u32, x: Inputs) -> f32 {
+    let p = group_params(form, row, col);
+    return p.x * dot_eight(placed(form, row, col), x.x) + p.y * x.sum;
+}

@@ -1,0 +1,155 @@
+//! Random weights in every encoding.
+
+use super::*;
+use fewbit::weights::{Codebook, Dual, KQuant, Scale, tables};
+
+/// Every encoding that a matrix `[rows, cols]` can have, with its name.
+pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
+    let mut all = Vec::new();
+    for bits in [1, 2, 3, 4, 6, 8] {
+        all.push(palette(rows, cols, bits, rows.max(1), false, seed));
+        all.push(palette(rows, cols, bits, 3, true, seed + 1));
+    }
+    for (bits, dim) in [(2, 2), (8, 4)] {
+        all.push(vectors(rows, cols, bits, dim, seed));
+    }
+    all.push(grouped(rows, cols, &tables::NF4, 64, DType::F32, seed));
+    all.push(grouped(rows, cols, &tables::E2M1, 32, DType::U8, seed));
+    all.push(grouped(rows, cols, &tables::IQ4_NL, 32, DType::F16, seed));
+    for bits in [2, 3, 4, 5, 6, 8] {
+        for (group, zeros) in [(32, true), (8, false), (7, true), (cols.max(1), false)] {
+            all.push(affine(rows, cols, bits, group, zeros, seed));
+        }
+    }
+    all.push(offset(rows, cols, 4, 32, DType::F32, seed));
+    all.push(offset(rows, cols, 3, 12, DType::F16, seed));
+    for (bits, group, scale_bits, minima) in
+        [(2, 16, 4, true), (3, 16, 6, false), (4, 32, 6, true), (5, 32, 6, true), (6, 16, 8, false)]
+    {
+        all.push(kquant(rows, cols, [bits, group, scale_bits], minima, seed));
+    }
+    for (count, bits, group) in [(2, 8, 8), (1, 16, 8), (3, 8, 16)] {
+        all.push(codebook(rows, cols, count, bits, group, seed));
+    }
+    all.push(dual(rows, cols, 32, seed));
+    let padded = cols.next_multiple_of(2);
+    let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
+    let values = Tensor::new([rows, padded], &values).unwrap();
+    all.push(HalfFloat::new(vec![rows, cols], values).unwrap().into());
+    named(all)
+}
+
+/// Those that run on the CPU alone: codes and groups that do not fit runs of eight columns.
+pub fn odd_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
+    let table = grouped(rows, cols, &tables::IQ4_NL, 5, DType::F16, seed);
+    named(vec![table, codebook(rows, cols, 2, 5, 4, seed), dual(rows, cols, 9, seed)])
+}
+
+fn named(all: Vec<Encoded>) -> Vec<(String, Encoded)> {
+    all.into_iter().map(|e| (format!("{} {:?}", e.as_encoding().name(), e.shape()), e)).collect()
+}
+
+/// Random codes of `width` ≤ 16 bits.
+fn codes(random: &mut Random, rows: usize, cols: usize, width: u32) -> Tensor {
+    let stride = (cols * width as usize).div_ceil(32) * 4;
+    let mut bytes = vec![0u8; rows * stride];
+    for row in bytes.chunks_exact_mut(stride.max(1)) {
+        for i in 0..cols {
+            let code = random.below(1 << width);
+            for bit in (0..width as usize).filter(|b| code >> b & 1 == 1) {
+                let at = i * width as usize + bit;
+                row[at / 8] |= 1 << (at % 8);
+            }
+        }
+    }
+    Tensor::new([rows, stride], &bytes).unwrap()
+}
+
+/// Factors between ⅛ and ¼, of a type that scales may have.
+fn factors(random: &mut Random, shape: &[usize], dtype: DType) -> Tensor {
+    let count = shape.iter().product();
+    let values: Vec<f32> = random.values(count).into_iter().map(|v| (v.abs() + 1.0) / 8.0).collect();
+    match dtype {
+        DType::F32 => Tensor::new(shape, &values).unwrap(),
+        DType::F16 => Tensor::new(shape, &values.into_iter().map(f16::from_f32).collect::<Vec<_>>()).unwrap(),
+        _ => Tensor::new(shape, &values.iter().map(|v| 123 + (v * 16.0) as u8).collect::<Vec<_>>()).unwrap(),
+    }
+}
+
+pub fn palette(rows: usize, cols: usize, bits: u32, per_table: usize, scaled: bool, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, bits);
+    let table = random.tensor(&[rows.div_ceil(per_table), 1 << bits]);
+    let scale = scaled.then(|| random.tensor(&[rows]));
+    Palette::new(vec![rows, cols], bits, per_table, codes, table, scale).unwrap().into()
+}
+
+/// A palette of vectors along the rows.
+fn vectors(rows: usize, cols: usize, bits: u32, dim: usize, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows.div_ceil(dim), cols, bits);
+    let per_table = 2 * dim;
+    let table = random.tensor(&[rows.div_ceil(per_table), 1 << bits, dim]);
+    Palette::with(vec![rows, cols], bits, per_table, dim, codes, table, None).unwrap().into()
+}
+
+/// A fixed table with a factor per group of columns.
+fn grouped(rows: usize, cols: usize, table: &[f32; 16], group: usize, dtype: DType, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, 4);
+    let values = factors(&mut random, &[rows, cols.div_ceil(group)], dtype);
+    let table = Tensor::new([usize::from(rows > 0), 16], &table[..16 * usize::from(rows > 0)]).unwrap();
+    let scale = Some(Scale { group, values });
+    Palette::with(vec![rows, cols], 4, rows.max(1), 1, codes, table, scale).unwrap().into()
+}
+
+pub fn affine(rows: usize, cols: usize, bits: u32, group: usize, zeros: bool, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, bits);
+    let groups = cols.div_ceil(group);
+    let scales: Vec<f16> = random.values(rows * groups).into_iter().map(|v| f16::from_f32(v / 8.0)).collect();
+    let scales = Tensor::new([rows, groups], &scales).unwrap();
+    let zeros: Option<Vec<u8>> = zeros.then(|| (0..rows * groups).map(|_| random.below(1 << bits) as u8).collect());
+    let zero = zeros.map_or(Zero::Middle, |z| Zero::PerGroup(Tensor::new([rows, groups], &z).unwrap()));
+    Affine::new(vec![rows, cols], bits, group, codes, scales, zero).unwrap().into()
+}
+
+/// Affine groups with offsets instead of zero points.
+fn offset(rows: usize, cols: usize, bits: u32, group: usize, dtype: DType, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, bits);
+    let shape = [rows, cols.div_ceil(group)];
+    let scales = factors(&mut random, &shape, dtype);
+    let offsets = factors(&mut random, &shape, dtype);
+    Affine::new(vec![rows, cols], bits, group, codes, scales, Zero::Offset(offsets)).unwrap().into()
+}
+
+fn kquant(rows: usize, cols: usize, sizes: [usize; 3], minima: bool, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let [bits, group, scale_bits] = sizes;
+    let per_group = if minima { 2 } else { 1 };
+    let scales = codes(&mut random, rows, cols.div_ceil(group) * per_group, scale_bits as u32);
+    let codes = codes(&mut random, rows, cols, bits as u32);
+    let supers = cols.div_ceil(256);
+    let shape = [rows, supers, 2];
+    let supers = factors(&mut random, if minima { &shape } else { &shape[..2] }, DType::F16);
+    KQuant::new(vec![rows, cols], sizes, minima, codes, scales, supers).unwrap().into()
+}
+
+fn codebook(rows: usize, cols: usize, count: usize, bits: usize, group: usize, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols.div_ceil(group) * count, bits as u32);
+    let books = halved(&random.tensor(&[count, 1 << bits, group]));
+    let scales = factors(&mut random, &[rows], DType::F32);
+    Codebook::new(vec![rows, cols], bits, group, codes, books, scales).unwrap().into()
+}
+
+fn dual(rows: usize, cols: usize, group: usize, seed: u64) -> Encoded {
+    let mut random = Random::new(seed);
+    let codes = codes(&mut random, rows, cols, 4);
+    let groups = cols.div_ceil(group);
+    let pair = |random: &mut Random| [1 + random.below(8) as u8, random.below(16) as u8];
+    let grid: Vec<u8> = (0..rows * groups).flat_map(|_| pair(&mut random)).collect();
+    let channel = factors(&mut random, &[rows], DType::F32);
+    Dual::new(vec![rows, cols], group, codes, Tensor::new([rows, groups, 2], &grid).unwrap(), channel).unwrap().into()
+}
