@@ -19,11 +19,38 @@ const RUNS = Number(options.runs);
 /** A slow backend gets fewer runs, at least one: about this long in all. */
 const BUDGET_MS = 20_000;
 
-const MODELS = [
-  { name: 'EfficientNet-Lite0 f32', url: '/models/efficientnet_lite0.onnx', dims: [1, 3, 224, 224] },
-  { name: 'ViT-S/14 saliency f32', url: '/models/vit_s14_saliency.onnx', dims: [1, 3, 224, 224] },
-  { name: 'EfficientNet-Lite0 4-bit', url: '/dist/efficientnet-lite0-4bit.fewbit', dims: [1, 3, 224, 224], against: 'EfficientNet-Lite0 f32' },
+const IMAGE = [1, 3, 224, 224];
+/** `ours` and `theirs` are addresses; one without `theirs` is compared with the peer of the row named `against`. */
+const NETWORKS = [
+  { name: 'EfficientNet-Lite0 f32', ours: '/models/efficientnet_lite0.onnx', theirs: '/models/efficientnet_lite0.onnx', dims: IMAGE },
+  { name: 'ViT-S/14 saliency f32', ours: '/models/vit_s14_saliency.onnx', theirs: '/models/vit_s14_saliency.onnx', dims: IMAGE },
+  { name: 'EfficientNet-Lite0 4-bit', ours: '/dist/efficientnet-lite0-4bit.fewbit', dims: IMAGE, against: 'EfficientNet-Lite0 f32' },
 ];
+
+/** One product y[M, 2048] = x[M, 2048]·Wᵀ: `bench_matmul.py --models` writes the files. The peer has 2 and 4 bits. */
+const PRODUCTS = [1, 256].flatMap((m) => {
+  const named = (name) => `M=${m} ${name}`;
+  const product = (ours, theirs, against) => ({
+    name: named(ours ?? theirs),
+    dims: [m, 2048],
+    ours: ours && `/matmul/${ours.replaceAll(':', '-')}.fewbit`,
+    theirs: theirs && `/matmul/${theirs}.onnx`,
+    against: against && named(against),
+  });
+  return [
+    product('f32', 'f32'),
+    product(undefined, '4bit-acc0'),
+    product(undefined, '4bit-acc4'),
+    product(undefined, '2bit-acc4'),
+    product('f16', undefined, 'f32'),
+    product('palette:4', undefined, '4bit-acc4'),
+    product('affine:4:group=32', undefined, '4bit-acc4'),
+    product('palette:3', undefined, '4bit-acc4'),
+    product('palette:2', undefined, '2bit-acc4'),
+    product('affine:2:group=32', undefined, '2bit-acc4'),
+  ];
+});
+const MODELS = [...NETWORKS, ...PRODUCTS];
 const BACKENDS = ['wasm', 'webgpu'];
 
 /** Runs in the page: times a model on one engine. */
@@ -113,6 +140,7 @@ async function cold(browser, url) {
 }
 
 const server = await serveAll({
+  extra: { '/matmul/': join(CACHE, 'matmul') },
   before(request, response) {
     const page = PAGES[request.url];
     if (page) response.writeHead(200, { 'content-type': 'text/html' }).end(page);
@@ -120,6 +148,7 @@ const server = await serveAll({
   },
 });
 const browser = await launch();
+const fileOf = (url) => join(url.startsWith('/dist/') ? WWW : CACHE, url);
 const results = [];
 const note = (result) => {
   results.push(result);
@@ -128,19 +157,19 @@ const note = (result) => {
 
 try {
   for (const model of MODELS) {
-    const file = model.url.startsWith('/models/') ? join(CACHE, model.url) : join(WWW, model.url);
-    if (!existsSync(file)) {
-      console.error(`bench-browser: ${file} is missing, left out`);
+    const missing = [model.ours, model.theirs].filter(Boolean).map(fileOf).find((file) => !existsSync(file));
+    if (missing) {
+      console.error(`bench-browser: ${missing} is missing, left out`);
       continue;
     }
     for (const backend of BACKENDS) {
       if (!`${model.name} ${backend}`.includes(options.only)) continue;
-      for (const engine of model.against ? ['fewbit'] : ['fewbit', 'onnxruntime-web']) {
-        if (!engine.includes(options.engine)) continue;
+      for (const [engine, url] of [['fewbit', model.ours], ['onnxruntime-web', model.theirs]]) {
+        if (!url || !engine.includes(options.engine)) continue;
         const context = await browser.newContext();
         const page = await openPage(context, `${server.url}/empty`);
         page.setDefaultTimeout(0);
-        const task = { engine, backend, url: model.url, dims: model.dims, runs: RUNS, budget: BUDGET_MS };
+        const task = { engine, backend, url, dims: model.dims, runs: RUNS, budget: BUDGET_MS };
         try {
           note({ model: model.name, against: model.against ?? model.name, backend, engine, ...(await page.evaluate(time, task)) });
         } catch (error) {
@@ -164,12 +193,17 @@ try {
 
 if (!options.json) {
   const row = (...cells) => console.log(cells.map((cell, i) => (i < 2 ? String(cell).padEnd(26) : String(cell).padStart(17))).join(''));
+  const ms = (r) => (r?.error ? 'failed' : r ? r.median_ms.toFixed(2) : '–');
   row('model', 'backend', 'fewbit ms', 'onnxruntime ms', 'ratio');
   for (const ours of results.filter((r) => r.engine === 'fewbit')) {
     const peer = results.find((r) => r.engine !== 'fewbit' && r.model === ours.against && r.backend === ours.backend);
-    const ms = (r) => (r?.error ? 'failed' : r ? r.median_ms.toFixed(1) : '–');
     const ratio = ours.median_ms && peer?.median_ms ? (ours.median_ms / peer.median_ms).toFixed(2) : '–';
     row(ours.model, ours.backend, ms(ours), ms(peer), ratio);
     for (const r of [ours, peer]) if (r?.error) console.log(`  ${r.engine}: ${r.error}`);
+  }
+  // Rows of the peer that no row of ours is compared with.
+  for (const peer of results.filter((r) => r.engine !== 'fewbit')) {
+    if (results.some((r) => r.engine === 'fewbit' && r.against === peer.model && r.backend === peer.backend)) continue;
+    row(peer.model, peer.backend, '–', ms(peer), '–');
   }
 }
