@@ -42,6 +42,8 @@ def blocks(kind, rows: int, per_row: int, size: int) -> np.ndarray:
         data[:, :, at:at + 2] = scales.view(np.uint8)
     for at in POWER_SCALES.get(kind.name, []):
         data[:, :, at] = generator.integers(110, 140, (rows, per_row), np.uint8)
+    if kind.name == "NVFP4":
+        data[:, :, :4] = generator.integers(0, 127, (rows, per_row, 4), np.uint8)
     if kind.name == "TQ1_0":  # A byte holds five digits of base 3 as a fraction of 256; not every byte is one.
         digits = generator.integers(0, 243, (rows, per_row, 52)).astype(np.uint32)
         data[:, :, :52] = (digits * 256 + 242) // 243
@@ -80,9 +82,8 @@ def gguf_cases() -> None:
     expected = {}
     for kind in Type:
         block, size = gguf.GGML_QUANT_SIZES[kind]
-        if kind.name in GRIDS or (kind.name not in HALF_SCALES and kind.name not in POWER_SCALES):
+        if kind.name in GRIDS or kind.name not in [*HALF_SCALES, *POWER_SCALES, "NVFP4"]:
             continue
-        # A row of one block of 32 ends within a 32-bit word of codes for some types.
         data = blocks(kind, 2, 3 if block == 32 else 1, size)
         writer.add_tensor(kind.name, data, raw_dtype=kind)
         expected[kind.name] = gguf.dequantize(data, kind).astype(np.float32)
@@ -117,7 +118,7 @@ def palette_cases() -> None:
         if scale:
             tensors[f"{name}.scale"] = generator.uniform(0.5, 2, (rows, 1)).astype(np.float32)
             expected = expected * tensors[f"{name}.scale"]
-        tensors[f"{name}.expected"] = expected
+        tensors[f"{name}.expected"] = np.ascontiguousarray(expected)  # safetensors stores a view's memory as it lies
         cases.append({"name": name, "bits": bits, "tables": tables, "dim": dim, "shape": [rows, cols]})
 
     for bits in (1, 2, 3, 4, 6, 8):
@@ -176,7 +177,10 @@ def onnx_case(name: str, op: str, inputs: dict, weights: list, attributes: dict,
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     path = folder / f"{name}.onnx"
     onnx.save(model, path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    # Unoptimised: it would otherwise merge DequantizeLinear and MatMul into a product with activations of int8.
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     save_file({**inputs, "y": session.run(None, inputs)[0]}, folder / f"{name}.safetensors")
 
 
@@ -194,6 +198,13 @@ def onnx_cases() -> None:
         packed = flat[0::2] | flat[1::2] << 4
         return helper.make_tensor(name, kind, values.shape, packed.tobytes(), raw=True)
 
+    name = "matmulnbits-bias-f16"
+    generator, half = random(name), np.float16
+    weights = ["x", constant(generator.integers(0, 256, (n, 3, 16), np.uint8), "codes"),
+               constant(generator.uniform(0.01, 0.1, n * 3).astype(half), "scales"), "", "",
+               constant(generator.standard_normal(n).astype(half), "bias")]
+    onnx_case(name, "MatMulNBits", {"x": generator.standard_normal((3, k)).astype(half)}, weights,
+              dict(K=k, N=n, bits=4, block_size=32), MICROSOFT, TensorProto.FLOAT16)
     for bits, block, zeros in [(2, 16, None), (2, 32, "packed"), (4, 16, "packed"), (4, 32, None), (4, 32, "float"),
                                (8, 32, None), (8, 128, "packed")]:
         name = f"matmulnbits-{bits}-{block}" + (f"-{zeros}" if zeros else "")
@@ -225,6 +236,13 @@ def onnx_cases() -> None:
         ids = np.array([[1, 8], [0, 3]], np.int64)
         onnx_case(name, "GatherBlockQuantized", {"ids": ids}, weights,
                   dict(gather_axis=0, quantize_axis=1, block_size=16), MICROSOFT, FLOAT)
+    for name, packed in (("gather-uint4-plain", False), ("gather-packed-uint8-plain", True)):
+        generator = random(name)
+        codes = constant(generator.integers(0, 256, (9, 16), np.uint8), "codes") if packed else \
+            small("codes", TensorProto.UINT4, generator.integers(0, 16, (9, 32)))
+        weights = [codes, "ids", constant(generator.uniform(0.1, 1, (9, 2)).astype(np.float32), "scales")]
+        onnx_case(name, "GatherBlockQuantized", {"ids": ids}, weights,
+                  dict(gather_axis=0, quantize_axis=1, block_size=16, bits=4), MICROSOFT, FLOAT)
     name = "gather-packed-uint8"
     generator = random(name)
     weights = [constant(generator.integers(0, 256, (9, 16), np.uint8), "codes"), "ids",

@@ -13,7 +13,7 @@ mod mutate;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use fewbit::formats::{npy, onnx, torch_legacy};
+use fewbit::formats::{hf, npy, onnx, torch_legacy};
 use fewbit::graph::{Dim, Model};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{Tensor, TensorType};
@@ -40,6 +40,14 @@ enum Parser {
     Tensor,
     Npy,
     Photo,
+    Folder,
+}
+
+/// A folder in one file (`corpus::folder`).
+fn folder(bytes: &[u8]) -> Result<Model, fewbit::Error> {
+    let Some((len, rest)) = bytes.split_first_chunk() else { return hf::from_bytes("hostile", b"", b"") };
+    let (config, weights) = rest.split_at((u32::from_le_bytes(*len) as usize).min(rest.len()));
+    hf::from_bytes("hostile", config, weights)
 }
 
 /// Reads a file, and says how much memory that took.
@@ -49,6 +57,7 @@ fn consume(parser: Parser, bytes: &[u8]) -> (Result<Option<Model>, fewbit::Error
         Parser::Tensor => onnx::read_tensor(bytes).map(|_| None),
         Parser::Npy => npy::read("hostile", bytes).map(|_| None),
         Parser::Photo => Photo::decode("hostile", bytes).map(|_| None),
+        Parser::Folder => folder(bytes).map(Some),
     })
 }
 
@@ -118,7 +127,10 @@ fn every_broken_file_is_received_well() {
         ("torch", Parser::Model, corpus::torch()),
         ("tensor", Parser::Tensor, corpus::tensor_proto()),
         ("npy", Parser::Npy, corpus::npy()),
+        ("gguf", Parser::Model, corpus::gguf()),
+        ("nbits", Parser::Model, corpus::nbits()),
     ];
+    files.extend(corpus::FOLDERS.map(|name| (name, Parser::Folder, corpus::folder(name))));
     files.extend(corpus::photos().into_iter().map(|(name, file)| (name, Parser::Photo, file)));
     // More for a longer search than a test run has time for.
     let rounds = std::env::var("FEWBIT_HOSTILE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
@@ -180,7 +192,12 @@ fn corpus_is_valid() {
         run(&Model::from_bytes("corpus", &file).unwrap()).unwrap();
     }
     assert!(corpus::resigned(&corpus::fewbit(), <[u8]>::to_vec) == corpus::fewbit());
-    Model::from_bytes("corpus", &corpus::plain_safetensors()).unwrap();
+    for file in [corpus::plain_safetensors(), corpus::gguf(), corpus::nbits()] {
+        Model::from_bytes("corpus", &file).unwrap();
+    }
+    for name in corpus::FOLDERS {
+        folder(&corpus::folder(name)).unwrap();
+    }
     onnx::read_tensor(&corpus::tensor_proto()).unwrap();
     npy::read("corpus", &corpus::npy()).unwrap();
     for (name, photo) in corpus::photos() {

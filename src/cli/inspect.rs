@@ -1,7 +1,7 @@
 //! `fewbit inspect`: what is inside a model file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// The model file
+    /// The model file, or a folder of Hugging Face's layout
     model: PathBuf,
     /// A named size for the memory figure; repeat for each
     #[arg(long = "dim", value_name = "NAME=VALUE", value_parser = models::parse_dim)]
@@ -24,8 +24,7 @@ pub struct Options {
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     let model = models::open(&options.model)?;
-    let path = options.model.display().to_string();
-    let bytes = std::fs::metadata(&options.model).map_err(|e| Error::io(path, e))?.len();
+    let bytes = size(&options.model).map_err(|e| Error::io(options.model.display().to_string(), e))?;
     let operators = operators(&model.graph);
     let arena = arena_bytes(global, &model, &options.dims);
     if !global.json {
@@ -51,6 +50,15 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         Err(error) => eprintln!("no memory figure: {error}"),
     }
     print::json(&report)
+}
+
+/// Bytes of a file, or of the files of a folder.
+fn size(path: &Path) -> std::io::Result<u64> {
+    let info = std::fs::metadata(path)?;
+    if !info.is_dir() {
+        return Ok(info.len());
+    }
+    std::fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
 fn operators(graph: &Graph) -> BTreeMap<&str, usize> {

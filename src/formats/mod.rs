@@ -1,6 +1,12 @@
 //! Floor 6: file formats. Each reads bytes that it does not trust: an error, never a panic, and memory in proportion.
 
+#[cfg(feature = "full")]
+mod codes;
 pub mod container;
+#[cfg(feature = "full")]
+pub mod gguf;
+#[cfg(feature = "full")]
+pub mod hf;
 pub mod npy;
 pub mod onnx;
 #[cfg(feature = "full")]
@@ -29,8 +35,8 @@ const SNIFF: usize = 16;
 const LABELS: &str = "imagenet_labels.json";
 
 impl Model {
-    /// Reads a model file: `.fewbit`, `.onnx`, or weights alone in `.safetensors` or legacy torch files, recognised by
-    /// its content. Weights of a known architecture become its graph; class names are taken from a file
+    /// Reads a folder of Hugging Face's layout (`config.json`, safetensors), or a model file: `.fewbit`, `.onnx`, or
+    /// weights alone in `.safetensors`, `.gguf` or legacy torch files, recognised by its content. Weights of a known architecture become its graph; class names are taken from a file
     /// `imagenet_labels.json` beside them, if it has one name for each.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
@@ -38,6 +44,10 @@ impl Model {
         let io = |e| Error::io(&file, e);
         let mut source = File::open(path).map_err(io)?;
         let info = source.metadata().map_err(io)?;
+        #[cfg(feature = "full")]
+        if info.is_dir() {
+            return hf::open(path);
+        }
         if !info.is_file() {
             return Err(Error::Usage(format!("{file} is not a file")));
         }
@@ -90,6 +100,10 @@ fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
         return onnx::read(file, bytes, folder);
     }
     #[cfg(feature = "full")]
+    if gguf::detect(&bytes) {
+        return gguf::model(file, &bytes);
+    }
+    #[cfg(feature = "full")]
     if torch_legacy::detect(&bytes) {
         let mut model = models::from_state_dict(torch_legacy::read(file, &bytes)?)?;
         if let Some(labels) = folder.and_then(|f| labels(&f.join(LABELS), &model)) {
@@ -101,7 +115,10 @@ fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
         let what = format!("{file} is a zipped torch file; save its state dictionary as .safetensors");
         return Err(Error::Unsupported(what));
     }
-    Err(Error::format(file, "not a model file: expected .fewbit, .safetensors, .onnx or a torch state dictionary"))
+    Err(Error::format(
+        file,
+        "not a model file: expected .fewbit, .safetensors, .onnx, .gguf or a torch state dictionary",
+    ))
 }
 
 #[cfg(feature = "full")]

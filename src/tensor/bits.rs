@@ -8,6 +8,12 @@ pub fn packed_len(count: usize, bits: u32) -> usize {
 /// Packs codes (each < 2^bits) into bytes; code 0 starts at bit 0 of byte 0.
 pub fn pack(codes: &[u8], bits: u32) -> Vec<u8> {
     let mut bytes = vec![0u8; packed_len(codes.len(), bits)];
+    pack_into(codes, bits, &mut bytes);
+    bytes
+}
+
+/// Like `pack`, into zeros that have room for the codes.
+pub fn pack_into(codes: &[u8], bits: u32, bytes: &mut [u8]) {
     for (i, &code) in codes.iter().enumerate() {
         let bit = i * bits as usize;
         let wide = u16::from(code) << (bit % 8);
@@ -16,7 +22,6 @@ pub fn pack(codes: &[u8], bits: u32) -> Vec<u8> {
             bytes[bit / 8 + 1] |= (wide >> 8) as u8;
         }
     }
-    bytes
 }
 
 /// The code at position `index` of a stream; 0 past the end.

@@ -221,3 +221,26 @@ pub fn photos() -> Vec<(&'static str, Vec<u8>)> {
     }
     photos
 }
+
+/// A file in the layout of a public format, written by its reference.
+fn encodings(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/encodings").join(name)).unwrap()
+}
+
+pub fn gguf() -> Vec<u8> {
+    encodings("gguf/types.gguf")
+}
+
+/// An operator over few-bit weights.
+pub fn nbits() -> Vec<u8> {
+    encodings("onnx/matmulnbits-4-16-packed.onnx")
+}
+
+pub const FOLDERS: [&str; 5] = ["gptq-3", "awq", "compressed-0.12.2-3-group", "aqlm-1x8", "mlx-4"];
+
+/// The configuration and the weights of a folder, as `hf::from_bytes` takes them, in one: the length of the former first.
+pub fn folder(name: &str) -> Vec<u8> {
+    let (config, weights) =
+        (encodings(&format!("{name}/config.json")), encodings(&format!("{name}/model.safetensors")));
+    [&(config.len() as u32).to_le_bytes()[..], &config, &weights].concat()
+}

@@ -35,6 +35,55 @@ fn resigned(json: &str) -> Vec<u8> {
     corpus::resigned(&corpus::fewbit(), |_| json.as_bytes().to_vec())
 }
 
+/// A GGUF file of so many tensors and pairs.
+fn gguf(tensors: u64, pairs: u64, body: &[u8]) -> Vec<u8> {
+    [b"GGUF\x03\0\0\0", &tensors.to_le_bytes()[..], &pairs.to_le_bytes(), body].concat()
+}
+
+/// A line of GGUF's table of tensors.
+fn gguf_tensor(name: &str, dims: &[u64], kind: u32, offset: u64) -> Vec<u8> {
+    let dims: Vec<u8> = [dims.len() as u32]
+        .iter()
+        .flat_map(|n| n.to_le_bytes())
+        .chain(dims.iter().flat_map(|d| d.to_le_bytes()))
+        .collect();
+    let len = (name.len() as u64).to_le_bytes();
+    [&len[..], name.as_bytes(), &dims, &kind.to_le_bytes(), &offset.to_le_bytes(), &[0; 96]].concat()
+}
+
+/// GGUF files; every one must be refused.
+fn ggufs() -> Vec<(&'static str, Vec<u8>)> {
+    // Without the zeros after each line, which are data of the last.
+    let line = |name: &str, dims: &[u64], kind: u32, offset: u64| {
+        let line = gguf_tensor(name, dims, kind, offset);
+        line[..line.len() - 96].to_vec()
+    };
+    let two = |a: Vec<u8>, b: Vec<u8>| gguf(2, 0, &[a, b].concat());
+    let key = |kind: u32, value: &[u8]| {
+        let pair = [&1u64.to_le_bytes()[..], b"k", &kind.to_le_bytes(), value].concat();
+        gguf(0, 1, &pair)
+    };
+    let pairs: Vec<u8> = (0..SIZE / 20)
+        .flat_map(|i| [&7u64.to_le_bytes()[..], format!("{i:07}").as_bytes(), &[0; 5]].concat())
+        .collect();
+    vec![
+        ("a GGUF of all the tensors there are", gguf(u64::MAX, 0, b"")),
+        ("a GGUF of all the pairs there are", gguf(0, u64::MAX, b"")),
+        ("a GGUF of tiny pairs", gguf(0, (SIZE / 20) as u64, &pairs)),
+        ("a GGUF text beyond the end", key(8, &u64::MAX.to_le_bytes())),
+        ("a GGUF array beyond the end", key(9, &[&10u32.to_le_bytes()[..], &(u64::MAX / 4).to_le_bytes()].concat())),
+        ("GGUF arrays in arrays", key(9, &[9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0].repeat(1000))),
+        ("GGUF tensors across each other", two(line("a", &[8], 0, 0), gguf_tensor("b", &[8], 0, 0))),
+        ("GGUF tensors of one name", two(line("a", &[8], 0, 0), gguf_tensor("a", &[8], 0, 32))),
+        ("a GGUF tensor beyond the end", gguf(1, 0, &gguf_tensor("a", &[32], 0, u64::MAX - 31))),
+        ("a GGUF tensor larger than memory", gguf(1, 0, &gguf_tensor("a", &[1 << 40, 1 << 40], 2, 0))),
+        ("a GGUF tensor of half a block", gguf(1, 0, &gguf_tensor("a", &[48, 1], 2, 0))),
+        ("a GGUF tensor of an unknown type", gguf(1, 0, &gguf_tensor("a", &[8], 5, 0))),
+        ("a GGUF tensor of five dimensions", gguf(1, 0, &gguf_tensor("a", &[1; 5], 0, 0))),
+        ("a GGUF tensor off its alignment", gguf(1, 0, &gguf_tensor("a", &[8], 0, 4))),
+    ]
+}
+
 /// Name and content; every one must be refused.
 pub fn models() -> Vec<(&'static str, Vec<u8>)> {
     let nothing = |i: usize| format!("\"{i}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
@@ -46,7 +95,7 @@ pub fn models() -> Vec<(&'static str, Vec<u8>)> {
             "{{\"version\":1,\"graph\":{{\"name\":\"\",\"values\":[{values}],\"inputs\":[],\"outputs\":[],\"nodes\":[]}},\"weights\":[],\"sha256\":{{}},\"manifest\":{{}}}}"
         )
     };
-    vec![
+    let mut files = vec![
         ("a million empty nodes", onnx(&b"\x0a\x00".repeat(SIZE / 2))),
         ("a hundred thousand nodes without an operator", onnx(&nodes)),
         ("a million empty initialisers", onnx(&b"\x2a\x00".repeat(SIZE / 2))),
@@ -64,7 +113,9 @@ pub fn models() -> Vec<(&'static str, Vec<u8>)> {
         ("a list in itself", torch(b"]q\x00h\x00ah\x00a.")),
         ("a string beyond the end", torch(b"X\xff\xff\xff\xff")),
         ("code to run", torch(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R.")),
-    ]
+    ];
+    files.extend(ggufs());
+    files
 }
 
 /// JPEG files that take long to decode for their size.

@@ -29,7 +29,19 @@ pub fn import(file: &str, proto: ModelProto, reader: &mut TensorReader) -> Resul
     let mut names = Names { file, ids: HashMap::new(), hints };
     let mut target = Graph { name: graph.name.unwrap_or_default(), ..Graph::default() };
 
+    #[cfg(feature = "full")]
+    let mut small = std::collections::BTreeMap::new();
     for tensor in graph.initializer {
+        #[cfg(feature = "full")]
+        let tensor = match reader.read_small(&tensor)? {
+            Some((unpacked, bits)) => {
+                let id = names.define(&mut target, tensor.name.unwrap_or_default())?;
+                target.weights.insert(id, Weight::Dense(unpacked));
+                small.insert(id, bits);
+                continue;
+            }
+            None => tensor,
+        };
         let weight = Weight::Dense(reader.read(&tensor)?);
         let id = names.define(&mut target, tensor.name.unwrap_or_default())?;
         target.weights.insert(id, weight);
@@ -55,6 +67,8 @@ pub fn import(file: &str, proto: ModelProto, reader: &mut TensorReader) -> Resul
         let name = info.name.as_deref().unwrap_or("");
         target.outputs.push(names.find(name, "the graph's outputs")?);
     }
+    #[cfg(feature = "full")]
+    super::quantized::fold(file, &mut target, small)?;
     target.validate()?;
 
     let mut manifest = Manifest::default();

@@ -5,6 +5,8 @@ mod functions;
 mod import;
 mod order;
 mod proto;
+#[cfg(feature = "full")]
+mod quantized;
 mod rank;
 mod tensor;
 mod upgrade;
@@ -21,7 +23,8 @@ use crate::{Error, Result};
 /// Reads a model. `file` names it in messages; `folder` is where its external data lie, `None` if it may have none.
 ///
 /// Control flow (`If`, `Loop`, `Scan`) is imported as a node without its bodies, which no operator table knows.
-/// Strings, sequences, sparse and sub-byte tensors are `Error::Unsupported`.
+/// Strings, sequences and sparse tensors are `Error::Unsupported`, and so are integers of less than a byte, except as
+/// weights of the operators that are made for them.
 pub fn read(file: &str, bytes: Bytes, folder: Option<&Path>) -> Result<Model> {
     // A graph whose weights lie in other files is small beside them, and all messages.
     let free = if folder.is_some() { 64 << 20 } else { 512 << 10 };

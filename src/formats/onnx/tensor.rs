@@ -91,6 +91,42 @@ impl<'a> TensorReader<'a> {
         }
     }
 
+    /// Reads integers of 2 or 4 bits, one a byte, with their bits; `None` if the tensor is of another type. Packed, the
+    /// first lies in the low bits.
+    #[cfg(feature = "full")]
+    pub fn read_small(&mut self, proto: &TensorProto) -> Result<Option<(Tensor, u32)>> {
+        let (bits, signed) = match proto.data_type {
+            Some(21) => (4, false),
+            Some(22) => (4, true),
+            Some(25) => (2, false),
+            Some(26) => (2, true),
+            _ => return Ok(None),
+        };
+        let dims: Option<Shape> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let name = proto.name.as_deref().unwrap_or("");
+        let shape = dims.ok_or_else(|| self.error(name, "has a negative dimension".into()))?;
+        let count = element_count(&shape)?;
+        let ty = TensorType::new(if signed { DType::I8 } else { DType::U8 }, shape);
+        let packed = TensorType::new(DType::U8, [crate::tensor::bits::packed_len(count, bits)]);
+        let bytes = match (&proto.raw_data, proto.data_location == Some(EXTERNAL)) {
+            (_, true) => self.read_external(name, packed.clone(), proto)?,
+            (Some(raw), _) if raw.len() == packed.len() => Tensor::from_bytes(packed.clone(), raw)?,
+            // The typed field holds a byte in each number.
+            (None, _) if proto.int32_data.len() == packed.len() => {
+                fill::<1>(packed.clone(), proto.int32_data.iter().map(|&v| [v as u8]))?
+            }
+            _ => return Err(self.error(name, format!("has shape {:?}, but not {} bytes", ty.shape, packed.len()))),
+        };
+        let top = 1u8 << (bits - 1);
+        let value = |i: usize| match (crate::tensor::bits::get(bytes.bytes(), i, bits), signed) {
+            // The sign reaches up from the highest bit.
+            (code, true) => (code ^ top).wrapping_sub(top),
+            (code, false) => code,
+        };
+        let values: Vec<u8> = (0..count).map(value).collect();
+        Ok(Some((Tensor::from_bytes(ty, &values)?, bits)))
+    }
+
     fn read_external(&mut self, name: &str, ty: TensorType, proto: &TensorProto) -> Result<Tensor> {
         let entry = |key: &str| {
             let found = proto.external_data.iter().find(|e| e.key.as_deref() == Some(key));

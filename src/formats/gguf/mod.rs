@@ -1,0 +1,55 @@
+//! GGUF, the file of ggml and llama.cpp: metadata, a table of tensors, their blocks.
+//!
+//! Blocks are repacked without loss into the encodings of `weights/`: the same codes and scales in another order. Types
+//! whose codes point into fixed grids of vectors (IQ1, IQ2, IQ3) are not read.
+
+mod cursor;
+mod header;
+mod kinds;
+mod metadata;
+mod simple;
+mod supers;
+mod tensors;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+pub use metadata::{Array, Metadata, Value};
+
+use crate::Result;
+use crate::graph::{Model, Weight};
+
+/// What a file holds.
+pub struct Gguf {
+    pub metadata: Metadata,
+    /// Matrices `[outputs, inputs]`: shapes are row-major, the reverse of ggml's.
+    pub tensors: BTreeMap<String, Weight>,
+}
+
+/// Whether bytes look like a GGUF file.
+pub fn detect(bytes: &[u8]) -> bool {
+    bytes.starts_with(cursor::MAGIC)
+}
+
+/// Reads a file of version 2 or 3. `file` names it in messages.
+pub fn read(file: &str, bytes: &Bytes) -> Result<Gguf> {
+    let header = header::parse(file, bytes)?;
+    let mut weights = BTreeMap::new();
+    for tensor in &header.tensors {
+        weights.insert(tensor.name.clone(), tensors::weight(file, tensor, &bytes[tensor.range.clone()])?);
+    }
+    Ok(Gguf { metadata: header.metadata, tensors: weights })
+}
+
+/// The weights without a graph; numbers and words of the metadata go into the manifest as `gguf_metadata`.
+pub fn model(file: &str, bytes: &Bytes) -> Result<Model> {
+    let gguf = read(file, bytes)?;
+    let mut model = Model::default();
+    for (name, weight) in gguf.tensors {
+        model.graph.add_weight(name, weight);
+    }
+    model.manifest.license = gguf.metadata.text("general.license").map(str::to_string);
+    model.manifest.extra.insert("gguf_metadata".into(), gguf.metadata.to_json());
+    Ok(model)
+}
