@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use fewbit::formats::safetensors;
 use fewbit::graph::{Model, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{Tensor, bits};
@@ -207,4 +208,60 @@ fn onnx_operators_over_few_bit_weights_agree_with_onnxruntime() {
             assert!((a - b).abs() <= tolerance * largest, "{name}: {a} for {b}");
         }
     }
+}
+
+/// The same weights from one file, from shards with an index, and from an index that lies.
+#[test]
+fn shards_are_found_by_their_index_and_nowhere_else() {
+    let folder = std::env::temp_dir().join(format!("fewbit-shards-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let whole = std::fs::read(data("gptq-4/model.safetensors")).unwrap();
+    let header = safetensors::parse_header("whole", &whole).unwrap();
+    let (first, second) = header.tensors.split_at(header.tensors.len() / 2);
+    let mut map = serde_json::Map::new();
+    for (file, tensors) in [("a.safetensors", first), ("b.safetensors", second)] {
+        let types: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.ty.clone())).collect();
+        let mut bytes = safetensors::write_header(&types, &BTreeMap::new()).unwrap();
+        for tensor in tensors {
+            bytes.extend(&whole[tensor.range.start as usize..tensor.range.end as usize]);
+            map.insert(tensor.name.clone(), file.into());
+        }
+        std::fs::write(folder.join(file), bytes).unwrap();
+    }
+    std::fs::copy(data("gptq-4/config.json"), folder.join("config.json")).unwrap();
+    let index = |map: &serde_json::Map<String, serde_json::Value>| {
+        let json = serde_json::json!({ "weight_map": map }).to_string();
+        std::fs::write(folder.join("model.safetensors.index.json"), json).unwrap();
+    };
+    index(&map);
+    assert_eq!(decoded(&Model::open(&folder).unwrap()), decoded(&open("gptq-4")));
+    // A layer without its scales.
+    std::fs::write(folder.join("model.safetensors.index.json"), r#"{"weight_map":{"x":"a.safetensors"}}"#).unwrap();
+    assert!(Model::open(&folder).unwrap_err().to_string().contains("lacks its"));
+    for outside in ["../a.safetensors", "/a.safetensors", "", "."] {
+        map.insert("x".into(), outside.into());
+        index(&map);
+        assert!(Model::open(&folder).unwrap_err().to_string().contains("names the file"), "{outside}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A published model; `pkg-scripts/fetch smollm2` fetches it.
+#[test]
+fn a_real_gguf_keeps_its_size() {
+    let cache = std::env::var("FEWBIT_CACHE").unwrap_or(format!("{}/.cache/fewbit", std::env::var("HOME").unwrap()));
+    let path = PathBuf::from(cache).join("models/smollm2_135m_q4_1.gguf");
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    }
+    let model = Model::open(&path).unwrap();
+    assert_eq!(model.graph.weights.len(), 272);
+    assert_eq!(model.graph.weights.values().map(|w| w.ty().len()).sum::<usize>(), 134_515_008);
+    assert_eq!(encoding(&model, "blk.29.ffn_down.weight"), ("affine:4:group=32:offset".into(), 5.0));
+    assert_eq!(encoding(&model, "token_embd.weight"), ("affine:8:group=32:sym".into(), 8.5));
+    let bytes: usize = model.graph.weights.values().map(Weight::bytes).sum();
+    let file = std::fs::metadata(&path).unwrap().len() as usize;
+    assert!(bytes < file && bytes * 100 > file * 98, "{bytes} of {file} bytes");
+    assert_eq!(model.manifest.extra["gguf_metadata"]["llama.block_count"], 30);
 }

@@ -50,7 +50,7 @@ fn packed(state: &mut State, config: &Config, layer: &str) -> Result<()> {
     let (scales, groups) = scales(state, layer, rows)?;
     // The last group may be short, if the configuration says how long the others are.
     let group = match config_group(config).filter(|&g| cols.div_ceil(g) == groups) {
-        Some(group) => group,
+        Some(group) => group.min(cols),
         None if cols.is_multiple_of(groups) => cols / groups,
         None => return Err(state.error(layer, format!("has {groups} groups for {cols} inputs"))),
     };

@@ -26,6 +26,7 @@ pub fn rewrite(fold: &mut Fold, node: Node) -> Result<Option<Node>> {
     }
     let transpose = axis.rem_euclid(2) == 0;
     let (rows, cols) = if transpose { (width, height) } else { (height, width) };
+    let group = group.min(cols);
     let groups = cols.div_ceil(group);
     let turned = |elements: Vec<u8>, rows: usize, cols: usize| match transpose {
         true => (0..rows * cols).map(|i| elements[i % cols * rows + i / cols]).collect(),

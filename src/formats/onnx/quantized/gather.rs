@@ -35,6 +35,7 @@ pub fn rewrite(fold: &mut Fold, node: Node) -> Result<Option<Node>> {
     if gather != 0 || !matches!(along, 1 | -1) || rows * cols == 0 || ![4, 8].contains(&bits) {
         return Ok(Some(node));
     }
+    let group = group.min(cols);
     let groups = cols.div_ceil(group);
     let Some((factors, dtype)) = scales(&factors, [rows, groups]) else {
         return Err(node.error(format!("has scales {:?}", factors.shape())));
