@@ -1,6 +1,7 @@
 //! Gather, GatherElements and ScatterElements. Shaders: `gather.wgsl`, `gather_elements.wgsl`; CPU twins: `cpu/gather.rs`,
 //! `cpu/scatter.rs`.
 
+use super::embed;
 use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::movement::{copy, index_words, words};
 use super::shader::gather::{Params, SHADER};
@@ -12,7 +13,7 @@ use crate::ops::strided::Read;
 use crate::tensor::strides;
 
 pub const KERNELS: &[GpuKernel] = &[
-    GpuKernel::new("Gather", gather),
+    GpuKernel { op: "Gather", emit: gather, encoded_inputs: &[0] },
     GpuKernel::new("GatherElements", gather_elements),
     GpuKernel::new("ScatterElements", scatter_elements),
 ];
@@ -28,10 +29,15 @@ fn check(e: &Emit, len: usize) -> Result<()> {
 }
 
 fn gather(e: &mut Emit) -> Result<()> {
-    let words = words(e)?;
     let shape = &e.input_type(0)?.shape;
     let axis = axis(e.node, shape.len())?;
     check(e, shape[axis])?;
+    match e.encoded(0) {
+        Some(table) if axis == 0 => return embed::emit(e, table),
+        Some(_) => return Err(e.unsupported("columns of a few-bit table")),
+        None => {}
+    }
+    let words = words(e)?;
     let inner = shape[axis + 1..].iter().product::<usize>() * words;
     let count = e.output_type(0)?.len() * words;
     let params = Params {

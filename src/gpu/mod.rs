@@ -16,6 +16,7 @@ pub mod conv_transpose;
 pub mod decode;
 pub mod depthwise;
 pub mod device;
+mod embed;
 pub mod emit;
 pub mod epilogue;
 pub mod families;

@@ -5,6 +5,7 @@ pub mod attention;
 pub mod conv;
 pub mod conv_transpose;
 pub mod direct;
+pub mod embed;
 pub mod encodings;
 pub mod integer;
 pub mod linear;
@@ -163,6 +164,7 @@ macro_rules! shared_tests {
         crate::ops::shared_tests! { $check:
             linear_dense => crate::ops::linear::dense_cases(),
             linear_few_bit => crate::ops::linear::encoded_cases(),
+            embed_few_bit => crate::ops::embed::cases(),
             linear_fused => crate::ops::linear::fused_cases(),
             matmul_and_gemm => crate::ops::matmul::cases(),
             conv_dense => crate::ops::conv::dense_cases(),
