@@ -23,10 +23,11 @@ impl Stages {
 impl Resolver for Stages {
     fn resolve_source<'a>(&'a self, path: &ModulePath) -> Result<Cow<'a, str>, ResolveError> {
         let mut path = path.clone();
-        if let ([folder, file], Some(stage)) = (path.components.as_mut_slice(), &self.stage) {
-            if folder == "decode" && file == "stage" {
-                file.clone_from(stage);
-            }
+        if let ([folder, file], Some(stage)) = (path.components.as_mut_slice(), &self.stage)
+            && folder == "decode"
+            && file == "stage"
+        {
+            file.clone_from(stage);
         }
         self.files.resolve_source(&path)
     }
