@@ -1,6 +1,7 @@
 //! Few-bit weights as the product sees them: rows decoded a stretch at a time. Codes are spread to bytes, then looked
 //! up in registers (palettes) or shifted and scaled (affine).
 
+use super::fewbit::{self, Source};
 use super::gemm::{Pack, PanelSpan, transpose, with_scratch};
 use super::simd::{Level, lookup, unpack};
 use crate::tensor::DType;
@@ -9,15 +10,28 @@ use crate::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
 /// Codes that are spread at once: a stretch stays in the first-level cache between its two stages.
 const STRETCH: usize = 1024;
 
-/// The rows of an encoded weight from row `first` on, as lanes of an operand.
+/// The rows of an encoded weight from some row on, as lanes of an operand.
 pub struct EncodedRows<'a> {
-    pub weight: &'a Encoded,
-    pub first: usize,
+    weight: &'a Encoded,
+    first: usize,
+    /// What kernels read directly.
+    source: Option<Source<'a>>,
+}
+
+impl<'a> EncodedRows<'a> {
+    pub fn new(level: Level, weight: &'a Encoded, first: usize) -> Self {
+        EncodedRows { weight, first, source: Source::new(level, weight) }
+    }
 }
 
 impl Pack for EncodedRows<'_> {
     fn pack(&self, level: Level, span: PanelSpan, panel: &mut [f32]) {
         let PanelSpan { width, first, lanes, start, depth } = span;
+        if let Some(source) = &self.source
+            && fewbit::panel(level, source, self.first + first, span, panel)
+        {
+            return;
+        }
         with_scratch(lanes * depth, |rows| {
             for (i, row) in rows.chunks_exact_mut(depth.max(1)).enumerate() {
                 decode_row(level, self.weight, self.first + first + i, start, row);

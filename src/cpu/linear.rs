@@ -2,13 +2,15 @@
 //! twins: `shaders/matvec.wgsl`, `shaders/gemm.wgsl`.
 
 use super::decode::EncodedRows;
+use super::fewbit::{self, Activations, Source};
 use super::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};
 use super::matvec::matvec;
 use super::product::{dense_weight, encoded, gemm_b, operand, shared_b};
-use super::{Call, Kernel, Prepare, Prepared, numeric};
+use super::{Call, Kernel, Prepare, Prepared, Threads, numeric};
 use crate::Result;
 use crate::ops::epilogue::{Activation, Residual};
 use crate::ops::product::linear_sizes;
+use crate::weights::Encoded;
 
 pub const KERNELS: &[Kernel] =
     &[Kernel { op: "fewbit.Linear", run: linear, prepare: Some(prepare), encoded_inputs: &[1] }];
@@ -44,17 +46,18 @@ fn linear(call: &mut Call) -> Result<()> {
         order: Residual::of(node)?,
         activation: Activation::of(node)?,
     };
+    let activations = match node.attrs.string("activations") {
+        None => Activations::F32,
+        Some("int8") => Activations::Int8,
+        Some(other) => return Err(node.error(format!("activations cannot be `{other}`; they are `int8` or left out"))),
+    };
     let x = numeric::to_f32(x)?;
     let rows = Strided::rows(&x, k);
     let (threads, prepared) = (call.threads, call.prepared);
     let [out, ..] = &mut *call.outputs else { return Ok(()) };
     match (encoded, &dense) {
-        (Some(weight), _) if m == 1 => numeric::fill_f32(out, |out| matvec(threads, &x, weight, &epilogue, out)),
         (Some(weight), _) => {
-            let columns = EncodedRows { weight, first: 0 };
-            let product = Product { m, n, k, a: Operand::Source(&rows), b: Operand::Source(&columns), epilogue };
-            // Decoding costs more than packing x, so each thread decodes its own outputs.
-            numeric::fill_f32(out, |out| product.run(threads, Divide::Columns, out))
+            numeric::fill_f32(out, |out| few_bit(threads, &x, [m, k, n], weight, activations, epilogue, out))
         }
         (None, Some(weight)) => {
             let columns = gemm_b(node.attrs.flag("transposed"), weight, k, n);
@@ -65,4 +68,28 @@ fn linear(call: &mut Call) -> Result<()> {
         }
         (None, None) => Err(node.error("the weight is missing")),
     }
+}
+
+/// `[m, k] · [n, k]ᵀ` with an encoded weight: by a kernel that decodes in registers if one takes it, else decoded row by
+/// row.
+fn few_bit(
+    threads: &Threads,
+    x: &[f32],
+    [m, k, n]: [usize; 3],
+    weight: &Encoded,
+    activations: Activations,
+    epilogue: Epilogue,
+    out: &mut [f32],
+) {
+    let source = Source::new(threads.level(), weight);
+    if source.is_some_and(|source| fewbit::product(threads, x, m, &source, activations, &epilogue, out)) {
+        return;
+    }
+    if m == 1 {
+        return matvec(threads, x, weight, &epilogue, out);
+    }
+    let (rows, columns) = (Strided::rows(x, k), EncodedRows::new(threads.level(), weight, 0));
+    let product = Product { m, n, k, a: Operand::Source(&rows), b: Operand::Source(&columns), epilogue };
+    // Decoding costs more than packing x, so each thread decodes its own outputs.
+    product.run(threads, Divide::Columns, out);
 }

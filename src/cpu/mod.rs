@@ -13,6 +13,7 @@ pub mod decode;
 #[cfg(feature = "full")]
 pub mod einsum;
 mod elementwise;
+pub mod fewbit;
 #[cfg(feature = "full")]
 mod floats;
 pub mod gather;

@@ -8,6 +8,7 @@ use crate::cpu::decode::EncodedRows;
 use crate::cpu::gemm::{Divide, Epilogue, Operand, Panels, Product, Strided};
 use crate::cpu::panel_codes::PanelCodes;
 use crate::cpu::product::shared_b;
+use crate::cpu::simd::Level;
 use crate::cpu::{Prepare, Prepared, Threads};
 use crate::ops::conv::ConvShape;
 use crate::weights::Encoded;
@@ -29,7 +30,7 @@ pub fn pointwise(
     let (n, k) = shape.group_size();
     let m = shape.batch * shape.out_pixels();
     let rows = Strided::rows(x, k);
-    with_lanes(weights, prepared, k, |b| {
+    with_lanes(threads.level(), weights, prepared, k, |b| {
         let panels = n.div_ceil(threads.level().tile_cols());
         let divide = if m < MANY_ROWS && panels >= 2 * threads.count() { Divide::Columns } else { Divide::Rows };
         Product { m, n, k, a: Operand::Source(&rows), b, epilogue }.run(threads, divide, y);
@@ -37,14 +38,20 @@ pub fn pointwise(
 }
 
 /// Calls `work` with the weight as B: the panels of the plan, or what they are packed from.
-pub fn with_lanes(weights: Weights, prepared: Option<&Prepared>, depth: usize, work: impl FnOnce(Operand)) {
+pub fn with_lanes(
+    level: Level,
+    weights: Weights,
+    prepared: Option<&Prepared>,
+    depth: usize,
+    work: impl FnOnce(Operand),
+) {
     let panels = prepared.and_then(|p| p.downcast_ref::<Panels>());
     let codes = prepared.and_then(|p| p.downcast_ref::<PanelCodes>());
     match (panels, codes, weights) {
         (Some(panels), ..) => work(Operand::Panels(panels)),
         (_, Some(codes), _) => work(Operand::Source(codes)),
         (.., Weights::Dense(weight)) => work(Operand::Source(&Strided::rows(weight, depth))),
-        (.., Weights::Encoded(weight)) => work(Operand::Source(&EncodedRows { weight, first: 0 })),
+        (.., Weights::Encoded(weight)) => work(Operand::Source(&EncodedRows::new(level, weight, 0))),
     }
 }
 

@@ -161,7 +161,7 @@ fn run_groups(
                 Operand::Source(&dense_rows)
             }
             (None, Weights::Encoded(weight)) => {
-                encoded_rows = EncodedRows { weight, first: group * m };
+                encoded_rows = EncodedRows::new(threads.level(), weight, group * m);
                 Operand::Source(&encoded_rows)
             }
         };

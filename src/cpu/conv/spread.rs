@@ -30,7 +30,7 @@ pub fn spread(
     let band = h.output.div_ceil(4 * threads.count());
     let padded = |a: ConvAxis, outputs: usize| (outputs - 1) * a.stride + (a.kernel - 1) * a.dilation + 1;
     let width = padded(w, w.output);
-    with_lanes(weights, prepared, k, |b| {
+    with_lanes(threads.level(), weights, prepared, k, |b| {
         for (image, y) in y.chunks_exact_mut(out_pixels * n).enumerate() {
             let x = &x[image * shape.in_channels * in_pixels..][..shape.in_channels * in_pixels];
             threads.for_chunks(y, band * w.output * n, |task, y| {

@@ -101,12 +101,7 @@ impl Product<'_> {
             }
             Divide::Columns => {
                 let width = part(self.n, level.tile_cols(), threads.count());
-                let mut parts: Vec<Vec<_>> = (0..self.n.div_ceil(width)).map(|_| Vec::with_capacity(self.m)).collect();
-                for row in c.chunks_mut(self.n) {
-                    for (part, row) in parts.iter_mut().zip(row.chunks_mut(width)) {
-                        part.push(row);
-                    }
-                }
+                let parts = column_parts(c, self.n, width);
                 let parts = parts.into_iter().enumerate();
                 parts.map(|(i, rows)| Block { rows: Rows::Apart(rows), row: 0, col: i * width }).collect()
             }
@@ -125,8 +120,8 @@ impl Product<'_> {
         let (mr, nr) = (level.tile_rows(), level.tile_cols());
         let (rows, cols) = block.rows.size();
         let depth_blocks = self.k.div_ceil(MAX_DEPTH).max(1);
-        // A few-bit row can be decoded from every eighth column.
-        let depth = self.k.div_ceil(depth_blocks).next_multiple_of(8).min(self.k);
+        // A few-bit row can be decoded from every 32nd column, whatever its bits.
+        let depth = self.k.div_ceil(depth_blocks).next_multiple_of(32).min(self.k);
         let in_place = self.in_place(level);
         // Few rows of A at a time stay in cache, but a B that is packed on the way is packed for all of them at once.
         let height = match (self.a, in_place, self.b) {
@@ -229,6 +224,17 @@ struct Step<'a> {
     add: bool,
     last: bool,
     in_place: Option<Strided<'a>>,
+}
+
+/// The rows of `c`, `[m, n]`, cut into parts of `width` columns.
+pub fn column_parts(c: &mut [f32], n: usize, width: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut parts: Vec<Vec<_>> = (0..n.div_ceil(width.max(1))).map(|_| Vec::with_capacity(c.len() / n)).collect();
+    for row in c.chunks_mut(n.max(1)) {
+        for (part, row) in parts.iter_mut().zip(row.chunks_mut(width.max(1))) {
+            part.push(row);
+        }
+    }
+    parts
 }
 
 /// Size of the parts into which `size` is cut: multiples of `unit`, two per thread so that a late thread evens out.

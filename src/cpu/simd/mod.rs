@@ -15,6 +15,10 @@ mod wasm;
 mod x86;
 
 pub mod depthwise;
+#[cfg(target_arch = "x86_64")]
+pub mod fewbit;
+#[cfg(target_arch = "x86_64")]
+pub mod lanes;
 mod level;
 pub mod lookup;
 pub mod math;

@@ -7,6 +7,13 @@ macro_rules! unroll {
     ($i:ident in $n:expr => $body:block) => {
         unroll!(@ $i $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
     };
+    // For arrays of 5 and 8 elements, of which `n` are used.
+    ($i:ident in $n:expr, 5 => $body:block) => {
+        unroll!(@ $i $n, $body, 0 1 2 3 4)
+    };
+    ($i:ident in $n:expr, 8 => $body:block) => {
+        unroll!(@ $i $n, $body, 0 1 2 3 4 5 6 7)
+    };
     (@ $i:ident $n:expr, $body:block, $($step:literal)*) => {
         $(
             if $step < $n {

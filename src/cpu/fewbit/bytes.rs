@@ -1,0 +1,162 @@
+//! Activations of 8 bits: each block of a row of x as integers and a scale (dynamic quantisation, symmetric).
+
+use super::source::{Extras, Source, center};
+use crate::cpu::Threads;
+use crate::cpu::simd::fewbit::{byte_shift, order};
+use crate::cpu::simd::{Level, multiversion};
+
+/// The longest block of x that shares a scale.
+const MAX_BLOCK: usize = 128;
+/// Blocks are multiples of this, so that units of all widths of codes lie in one.
+const STEP: usize = 32;
+/// Largest integer.
+const LARGEST: f32 = 127.0;
+
+/// Length of the blocks of x for this weight; `None` if its groups are not made of blocks.
+pub fn block(source: &Source) -> Option<usize> {
+    if source.groups() <= 1 {
+        return Some(MAX_BLOCK);
+    }
+    (STEP..=MAX_BLOCK).rev().step_by(STEP).find(|&block| source.group.is_multiple_of(block))
+}
+
+/// Rows of x as integers.
+pub struct Quantised {
+    /// `[m, k]`
+    pub values: Vec<i8>,
+    /// `[m, blocks]`: what an integer stands for.
+    pub scales: Vec<f32>,
+    /// `[m, groups]`: sums of what the integers stand for.
+    pub sums: Vec<f32>,
+}
+
+impl Quantised {
+    pub fn new(threads: &Threads, source: &Source, block: usize, x: &[f32]) -> Self {
+        let (k, level) = (source.cols, threads.level());
+        let (m, blocks, groups) = (x.len() / k, k.div_ceil(block), source.groups());
+        let mut rows = Quantised { values: vec![0; m * k], scales: vec![0.0; m * blocks], sums: vec![0.0; m * groups] };
+        let values = rows.values.chunks_exact_mut(k);
+        let parts = values.zip(rows.scales.chunks_exact_mut(blocks)).zip(rows.sums.chunks_exact_mut(groups));
+        threads.for_each(parts.zip(x.chunks_exact(k)).collect(), |(((values, scales), sums), x)| {
+            for (i, (x, values)) in x.chunks(block).zip(values.chunks_mut(block)).enumerate() {
+                let (scale, sum) = quantise(level, x, values);
+                scales[i] = scale;
+                sums[i * block / source.group] += scale * sum as f32;
+            }
+        });
+        rows
+    }
+
+    /// Four integers of row `row` as a word: those at `cols`, or 0 behind the end.
+    pub fn word(&self, k: usize, row: usize, cols: [usize; 4]) -> u32 {
+        let values = self.values.get(row * k..(row + 1) * k).unwrap_or(&[]);
+        u32::from_le_bytes(cols.map(|col| values.get(col).map_or(0, |v| v.cast_unsigned())))
+    }
+}
+
+/// Words `[lines, quads, width]`: those that `word` makes of a unit's number and the places of its codes.
+pub fn arrange(bits: usize, width: usize, out: &mut [u32], word: impl Fn(usize, [usize; 4], usize) -> u32) {
+    let (codes, position) = order(bits);
+    for (unit, out) in out.chunks_exact_mut(codes / 4 * width).enumerate() {
+        for (out, place) in out.chunks_exact_mut(width).zip(position) {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = word(unit, place, i);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// `out = round(x / scale)` with the largest |x| at 127; gives the scale and the sum of the integers. A block with a
+    /// value that is not finite has the scale NaN.
+    fn quantise = quantise_body(x: &[f32], out: &mut [i8]) -> (f32, i32)
+}
+
+#[inline(always)]
+fn quantise_body<const FMA: bool>(x: &[f32], out: &mut [i8]) -> (f32, i32) {
+    let mut most = [0f32; 16];
+    let (mut finite, (whole, rest)) = (0f32, x.as_chunks::<16>());
+    for x in whole {
+        for (most, x) in most.iter_mut().zip(x) {
+            let size = x.abs();
+            *most = if size > *most { size } else { *most };
+        }
+    }
+    for x in rest {
+        most[0] = if x.abs() > most[0] { x.abs() } else { most[0] };
+    }
+    // 0 · x is NaN unless x is finite.
+    for x in x {
+        finite += 0.0 * x;
+    }
+    let mut largest = 0f32;
+    for most in most {
+        largest = if most > largest { most } else { largest };
+    }
+    let scale = largest / LARGEST;
+    let inverse = if scale > 0.0 { LARGEST / largest } else { 0.0 };
+    let mut sum = 0i32;
+    for (out, x) in out.iter_mut().zip(x) {
+        // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+        const ROUND: f32 = 12_582_912.0;
+        let rounded = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32 as i8;
+        *out = rounded;
+        sum += i32::from(rounded);
+    }
+    (scale + finite, sum)
+}
+
+/// A weight as bytes: `W = byte · scale + offset`.
+pub struct ByteSource<'a> {
+    pub source: &'a Source<'a>,
+    /// Whether bytes come from a table; else they are the codes.
+    pub lookup: bool,
+    pub tables: Vec<[u8; 16]>,
+    /// What a step of each table's bytes stands for.
+    steps: Vec<f32>,
+    /// Taken from every byte by the kernels.
+    shift: f32,
+}
+
+/// The byte that stands for 0 in tables.
+const ZERO: f32 = 128.0;
+
+impl<'a> ByteSource<'a> {
+    /// `level` is one whose kernels multiply bytes.
+    pub fn new(level: Level, source: &'a Source<'a>) -> Self {
+        let lookup = source.palette();
+        let shift = byte_shift(level, source.bits, lookup);
+        let mut bytes = ByteSource { source, lookup, tables: vec![[0; 16]], steps: vec![1.0], shift };
+        if lookup {
+            let step = |table: &[f32; 64]| table.iter().fold(0f32, |m, v| m.max(v.abs())) / LARGEST;
+            bytes.steps = source.tables.iter().map(step).collect();
+            let byte = |value: f32, step: f32| if step > 0.0 { (value / step).round() + ZERO } else { ZERO };
+            let bytes_of = |(table, &step): (&[f32; 64], &f32)| std::array::from_fn(|i| byte(table[i], step) as u8);
+            bytes.tables = source.tables.iter().zip(&bytes.steps).map(bytes_of).collect();
+        }
+        bytes
+    }
+
+    /// The table of row `row`.
+    pub fn table(&self, row: usize) -> &[u8; 16] {
+        &self.tables[if self.lookup { self.source.table_index(row) } else { 0 }]
+    }
+
+    /// Scale and offset of every group of a row.
+    pub fn params(&self, level: Level, row: usize, scales: &mut [f32], offsets: &mut [f32]) {
+        let source = self.source;
+        source.params(level, row, 0..source.groups(), scales, offsets);
+        let middle = center(source.bits);
+        let step = if self.lookup { self.steps[source.table_index(row)] } else { 1.0 };
+        for (scale, offset) in scales.iter_mut().zip(offsets) {
+            *offset = match (self.lookup, source.extras) {
+                (true, _) => -ZERO * step * *scale,
+                (_, Extras::Nothing) => -middle * *scale,
+                (_, Extras::Zeros) => *offset * *scale,
+                (_, Extras::Offsets) => *offset - middle * *scale,
+            };
+            *scale *= step;
+            *offset += self.shift * *scale;
+        }
+    }
+}

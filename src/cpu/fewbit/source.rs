@@ -1,0 +1,212 @@
+//! An encoded weight as the kernels see it: packed codes, the values they stand for, scales and offsets of groups.
+
+use std::ops::Range;
+
+use crate::cpu::simd::fewbit::{self, Decoding, order};
+use crate::cpu::simd::{Level, lookup};
+use crate::tensor::{DType, Tensor};
+use crate::weights::{Affine, Encoded, Palette, Zero};
+
+/// A weight whose codes lie along its rows: `W[r, k] = (value(code(r / dim, k)) + zero[r, g]) · scale[r, g] + offset[r, g]`
+/// with `g = k / group`.
+pub struct Source<'a> {
+    weight: &'a Encoded,
+    pub bits: usize,
+    pub decoding: Decoding,
+    pub rows: usize,
+    pub cols: usize,
+    /// Neighbouring rows that share codes.
+    pub dim: usize,
+    /// `[rows / dim, row_words]` words, least significant code first.
+    codes: &'a [u8],
+    pub row_words: usize,
+    /// Values of all codes, repeated to 64: `dim` tables for every `rows_per_table` rows.
+    pub tables: Vec<[f32; 64]>,
+    pub rows_per_table: usize,
+    /// Weights of a group, at most a row.
+    pub group: usize,
+    pub extras: Extras,
+}
+
+/// What groups have beside a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extras {
+    Nothing,
+    /// Values are codes minus a number that `Source::params` gives with a minus.
+    Zeros,
+    /// Something is added after the scale.
+    Offsets,
+}
+
+impl<'a> Source<'a> {
+    /// `None` for an encoding or a width of codes without a kernel at this level.
+    pub fn new(level: Level, weight: &'a Encoded) -> Option<Self> {
+        match weight {
+            Encoded::Palette(w) => {
+                let group = w.scale().map_or(usize::MAX, |scale| scale.group);
+                let mut source = Self::integers(level, weight, w.codes(), w.bits(), group, Extras::Nothing)?;
+                let values: &[f32] = bytemuck::cast_slice(w.table().bytes());
+                // A code that pads a row is multiplied with 0, and must not make that NaN.
+                if values.iter().any(|v| !v.is_finite()) {
+                    return None;
+                }
+                source.decoding = fewbit::decoding(level, source.bits, true)?;
+                (source.dim, source.rows_per_table) = (w.dim(), w.rows_per_table());
+                let entries = values.chunks_exact(source.dim << source.bits);
+                let table = |entries: &[f32], lane: usize| {
+                    std::array::from_fn(|i| entries[i % (1 << source.bits) * source.dim + lane])
+                };
+                source.tables = entries.flat_map(|e| (0..source.dim).map(move |lane| table(e, lane))).collect();
+                Some(source)
+            }
+            Encoded::Affine(w) => {
+                let extras = match w.zero() {
+                    Zero::Middle => Extras::Nothing,
+                    Zero::PerGroup(_) => Extras::Zeros,
+                    Zero::Offset(_) => Extras::Offsets,
+                };
+                Self::integers(level, weight, w.codes(), w.bits(), w.group(), extras)
+            }
+            Encoded::KQuant(w) => {
+                let extras = if w.minima() { Extras::Offsets } else { Extras::Nothing };
+                Self::integers(level, weight, w.codes(), w.bits(), w.group(), extras)
+            }
+            Encoded::Dual(w) => {
+                Self::integers(level, weight, w.codes(), crate::weights::dual::BITS, w.group(), Extras::Zeros)
+            }
+            Encoded::HalfFloat(_) | Encoded::Codebook(_) => None,
+        }
+    }
+
+    /// Codes that stand for themselves where groups have zeros, else for `code − 2^(bits − 1)`.
+    fn integers(
+        level: Level,
+        weight: &'a Encoded,
+        codes: &'a Tensor,
+        bits: u32,
+        group: usize,
+        extras: Extras,
+    ) -> Option<Self> {
+        let (rows, cols, bits) = (weight.rows(), weight.cols(), bits as usize);
+        let center = if extras == Extras::Zeros { 0.0 } else { center(bits) };
+        Some(Source {
+            weight,
+            bits,
+            decoding: fewbit::decoding(level, bits, false).or(fewbit::decoding(level, bits, true))?,
+            rows,
+            cols,
+            dim: 1,
+            codes: codes.bytes(),
+            row_words: (cols * bits).div_ceil(32),
+            tables: vec![std::array::from_fn(|i| (i % (1 << bits)) as f32 - center)],
+            rows_per_table: usize::MAX,
+            group: group.min(cols.max(1)),
+            extras,
+        })
+    }
+
+    pub fn groups(&self) -> usize {
+        self.cols.div_ceil(self.group)
+    }
+
+    /// Codes of the shortest run of whole words.
+    pub fn unit(&self) -> usize {
+        order(self.bits).0
+    }
+
+    /// Words of such a run.
+    pub fn unit_words(&self) -> usize {
+        self.unit() * self.bits / 32
+    }
+
+    /// Whether weights are values, without scale and offset.
+    pub fn plain(&self) -> bool {
+        matches!(self.weight, Encoded::Palette(w) if w.scale().is_none())
+    }
+
+    /// Bytes of the codes from row `row` on, a multiple of `dim`.
+    pub fn codes_from(&self, row: usize) -> &'a [u8] {
+        &self.codes[4 * self.row_words * (row / self.dim)..]
+    }
+
+    /// Which of the tables serves row `row`.
+    pub fn table_index(&self, row: usize) -> usize {
+        row / self.rows_per_table * self.dim + row % self.dim
+    }
+
+    pub fn palette(&self) -> bool {
+        matches!(self.weight, Encoded::Palette(_))
+    }
+
+    /// Scales and, if there are any, extras of some groups of a row.
+    pub fn params(&self, level: Level, row: usize, groups: Range<usize>, scales: &mut [f32], extras: &mut [f32]) {
+        match self.weight {
+            Encoded::Affine(w) => self.affine_params(level, w, row, groups, scales, extras),
+            Encoded::Palette(w) => palette_params(level, w, row, groups, scales),
+            Encoded::KQuant(w) => self.fill(groups, scales, extras, |g| w.group_params(row, g)),
+            Encoded::Dual(w) => self.fill(groups, scales, extras, |g| {
+                let (scale, zero) = w.group_params(row, g);
+                (w.row_scale(row) * f32::from(scale), f32::from(zero), 0.0)
+            }),
+            Encoded::HalfFloat(_) | Encoded::Codebook(_) => {}
+        }
+    }
+
+    /// From scale, zero and offset of each group.
+    fn fill(
+        &self,
+        groups: Range<usize>,
+        scales: &mut [f32],
+        extras: &mut [f32],
+        params: impl Fn(usize) -> (f32, f32, f32),
+    ) {
+        for (i, group) in groups.enumerate() {
+            let (scale, zero, offset) = params(group);
+            scales[i] = scale;
+            match self.extras {
+                Extras::Nothing => {}
+                Extras::Zeros => extras[i] = -zero,
+                Extras::Offsets => extras[i] = center(self.bits) * scale + offset,
+            }
+        }
+    }
+
+    fn affine_params(
+        &self,
+        level: Level,
+        w: &Affine,
+        row: usize,
+        groups: Range<usize>,
+        scales: &mut [f32],
+        extras: &mut [f32],
+    ) {
+        if w.scales().dtype() != DType::F16 || matches!(w.zero(), Zero::Offset(_)) {
+            return self.fill(groups, scales, extras, |g| w.group_params(row, g));
+        }
+        let at = row * w.groups() + groups.start..row * w.groups() + groups.end;
+        lookup::widen(level, &bytemuck::cast_slice(w.scales().bytes())[at.clone()], scales);
+        if let Zero::PerGroup(zeros) = w.zero() {
+            extras.iter_mut().zip(&zeros.bytes()[at]).for_each(|(extra, &zero)| *extra = -f32::from(zero));
+        }
+    }
+}
+
+fn palette_params(level: Level, w: &Palette, row: usize, groups: Range<usize>, scales: &mut [f32]) {
+    let at = row * w.scales_per_row() + groups.start;
+    match w.scale() {
+        None => scales.fill(1.0),
+        Some(s) if s.values.dtype() == DType::F16 => {
+            lookup::widen(level, &bytemuck::cast_slice(s.values.bytes())[at..][..groups.len()], scales);
+        }
+        Some(s) => {
+            for (scale, group) in scales.iter_mut().zip(groups) {
+                *scale = w.scale_of(row, group * s.group);
+            }
+        }
+    }
+}
+
+/// The code in the middle.
+pub fn center(bits: usize) -> f32 {
+    (1u32 << (bits - 1)) as f32
+}
