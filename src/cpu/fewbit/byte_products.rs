@@ -1,7 +1,7 @@
 //! Products with activations of 8 bits.
 
 use super::bytes::{ByteSource, Quantised, arrange, block};
-use super::source::Source;
+use super::source::{Every, Source};
 use super::{dots, tiles};
 use crate::cpu::Threads;
 use crate::cpu::simd::Level;
@@ -32,8 +32,9 @@ pub fn by_dots(threads: &Threads, level: Level, block: usize, x: &[f32], source:
             (words, scales.collect::<Vec<_>>(), sums)
         })
         .collect();
-    let params =
-        |row: usize, scales: &mut [f32], offsets: &mut [f32]| bytes.params(threads.level(), row, scales, offsets);
+    let params = |rows: Every, stride: usize, scales: &mut [f32], offsets: &mut [f32]| {
+        bytes.params(threads.level(), rows, stride, scales, offsets);
+    };
     frame.run(threads, false, out, params, |i, lines, out| {
         let (x, x_scales, x_sums) = &arranged[i];
         let codes = source.codes_from(lines.first);
@@ -66,8 +67,9 @@ pub fn by_tiles(threads: &Threads, level: Level, block: usize, x: &[f32], source
         out
     };
     let (x_scales, x_sums) = (turned(&rows.scales, blocks), turned(&rows.sums, groups));
-    let params =
-        |row: usize, scales: &mut [f32], offsets: &mut [f32]| bytes.params(threads.level(), row, scales, offsets);
+    let params = |rows: Every, scales: &mut [f32], offsets: &mut [f32]| {
+        bytes.params(threads.level(), rows, groups, scales, offsets);
+    };
     tiles::run(threads, level, source, width, out, params, |i, codes, lined, row, out| {
         let columns =
             ByteColumns { words: codes, table: bytes.table(row), scales: lined.scales, offsets: lined.extras };

@@ -1,6 +1,6 @@
 //! Activations of 8 bits: each block of a row of x as integers and a scale (dynamic quantisation, symmetric).
 
-use super::source::{Extras, Source, center};
+use super::source::{Every, Extras, Source, center};
 use crate::cpu::Threads;
 use crate::cpu::simd::fewbit::{byte_shift, order};
 use crate::cpu::simd::{Level, multiversion};
@@ -142,21 +142,62 @@ impl<'a> ByteSource<'a> {
         &self.tables[if self.lookup { self.source.table_index(row) } else { 0 }]
     }
 
-    /// Scale and offset of every group of a row.
-    pub fn params(&self, level: Level, row: usize, scales: &mut [f32], offsets: &mut [f32]) {
+    /// Scales and offsets of all groups of some rows, `stride` apart. What lies between rows may change.
+    pub fn params(&self, level: Level, rows: Every, stride: usize, scales: &mut [f32], offsets: &mut [f32]) {
         let source = self.source;
-        source.params(level, row, 0..source.groups(), scales, offsets);
-        let middle = center(source.bits);
-        let step = if self.lookup { self.steps[source.table_index(row)] } else { 1.0 };
-        for (scale, offset) in scales.iter_mut().zip(offsets) {
-            *offset = match (self.lookup, source.extras) {
-                (true, _) => -ZERO * step * *scale,
-                (_, Extras::Nothing) => -middle * *scale,
-                (_, Extras::Zeros) => *offset * *scale,
-                (_, Extras::Offsets) => *offset - middle * *scale,
-            };
-            *scale *= step;
-            *offset += self.shift * *scale;
+        source.params(level, rows, 0..source.groups(), stride, scales, offsets);
+        // Numbers that were not written are not looked at.
+        let kind = if self.lookup { Extras::Nothing } else { source.extras };
+        let middle = if self.lookup { ZERO } else { center(source.bits) };
+        if self.tables.len() == 1 {
+            let len = rows.count.saturating_sub(1) * stride + source.groups();
+            let (scales, offsets) = (&mut scales[..len], &mut offsets[..len]);
+            return byte_params(level, kind, middle, self.steps[0], self.shift, scales, offsets);
+        }
+        for (i, row) in rows.numbers().enumerate() {
+            let part = i * stride..i * stride + source.groups();
+            let (scales, offsets) = (&mut scales[part.clone()], &mut offsets[part]);
+            byte_params(level, kind, middle, self.steps[source.table_index(row)], self.shift, scales, offsets);
+        }
+    }
+}
+
+multiversion! {
+    /// From scales and extras of values to those of bytes, of which `middle` stands for 0 unless there are zeros. A step
+    /// of the bytes is `step`; the kernel takes `shift` from them.
+    fn byte_params = byte_params_body(
+        kind: Extras, middle: f32, step: f32, shift: f32, scales: &mut [f32], offsets: &mut [f32],
+    )
+}
+
+#[inline(always)]
+fn byte_params_body<const FMA: bool>(
+    kind: Extras,
+    middle: f32,
+    step: f32,
+    shift: f32,
+    scales: &mut [f32],
+    offsets: &mut [f32],
+) {
+    for scale in scales.iter_mut() {
+        *scale *= step;
+    }
+    let pairs = offsets.iter_mut().zip(scales.iter());
+    match kind {
+        Extras::Nothing => {
+            for (offset, scale) in pairs {
+                *offset = (shift - middle) * scale;
+            }
+        }
+        Extras::Zeros => {
+            for (offset, scale) in pairs {
+                *offset = (*offset + shift) * scale;
+            }
+        }
+        Extras::Offsets => {
+            for (offset, scale) in pairs {
+                *offset += (shift - middle) * scale;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parts::divide;
 use super::rows::{by_lane, group_sums};
-use super::source::{Extras, Source};
+use super::source::{Every, Extras, Source};
 use crate::cpu::Threads;
 use crate::cpu::gemm::with_scratch;
 use crate::cpu::simd::fewbit::{Dot, Lines, dot, lanes};
@@ -32,8 +32,8 @@ pub fn product(threads: &Threads, x: &[f32], source: &Source, out: &mut [f32]) {
             (line, sums)
         })
         .collect();
-    let params = |row: usize, scales: &mut [f32], extras: &mut [f32]| {
-        source.params(level, row, 0..source.groups(), scales, extras);
+    let params = |rows: Every, stride: usize, scales: &mut [f32], extras: &mut [f32]| {
+        source.params(level, rows, 0..source.groups(), stride, scales, extras);
     };
     frame.run(threads, source.plain(), out, params, |i, lines, out| {
         let (x, x_sums) = &arranged[i];
@@ -65,14 +65,14 @@ impl<'a> Frame<'a> {
         Frame { source, lanes, steps, whole: whole.min(steps), stride: padded_groups + lanes, padded_groups }
     }
 
-    /// For some rows of the weight at a time: `params` of each row, unless weights are `plain`, then `sums` of them with
+    /// For some rows of the weight at a time: `params` of them, `stride` apart, unless weights are `plain`, then `sums` of them with
     /// each row of x.
     pub fn run(
         &self,
         threads: &Threads,
         plain: bool,
         out: &mut [f32],
-        params: impl Fn(usize, &mut [f32], &mut [f32]) + Send + Sync,
+        params: impl Fn(Every, usize, &mut [f32], &mut [f32]) + Send + Sync,
         sums: impl Fn(usize, Lines, &mut [f32]) + Send + Sync,
     ) {
         let &Frame { source, steps, whole, stride, .. } = self;
@@ -84,9 +84,8 @@ impl<'a> Frame<'a> {
                 let (scales, extras) = scratch.split_at_mut(BLOCK * stride);
                 for at in (0..width).step_by(BLOCK) {
                     let count = BLOCK.min(width - at);
-                    for row in 0..if plain { 0 } else { count } {
-                        let (scales, extras) = (&mut scales[row * stride..], &mut extras[row * stride..]);
-                        params(first + at + row, &mut scales[..groups], &mut extras[..groups]);
+                    if !plain {
+                        params(Every { first: first + at, count, step: 1 }, stride, scales, extras);
                     }
                     let lines = Lines {
                         whole,

@@ -1,6 +1,6 @@
 //! Panels of a packed product, decoded in lanes: nothing has to be transposed but codes.
 
-use super::source::Source;
+use super::source::{Every, Source};
 use super::tiles::{Lined, takes};
 use crate::cpu::gemm::{PanelSpan, with_scratch};
 use crate::cpu::simd::Level;
@@ -26,8 +26,9 @@ pub fn panel(level: Level, source: &Source, row: usize, span: PanelSpan, panel: 
             if present > 0 {
                 let (row, start_word) = (row + left, start / unit * source.unit_words());
                 turn(level, source.codes_from(row), source.row_words, present, start_word, words);
-                let lined = Lined::new(level, lanes, end - first, params, |i, scales, extras| {
-                    source.params(level, row + i.min(present - 1), first..end, scales, extras);
+                let lined = Lined::new(level, lanes, end - first, params, |scales, extras| {
+                    let rows = Every { first: row, count: present, step: 1 };
+                    source.params(level, rows, first..end, end - first, scales, extras);
                 });
                 let columns = lined.columns(source, words, row);
                 let skipped = start % source.group / unit;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::cpu::simd::fewbit::{self, Decoding, order};
-use crate::cpu::simd::{Level, lookup};
+use crate::cpu::simd::{Level, lookup, multiversion};
 use crate::tensor::{DType, Tensor};
 use crate::weights::{Affine, Encoded, Palette, Zero};
 
@@ -138,10 +138,31 @@ impl<'a> Source<'a> {
         matches!(self.weight, Encoded::Palette(_))
     }
 
-    /// Scales and, if there are any, extras of some groups of a row.
-    pub fn params(&self, level: Level, row: usize, groups: Range<usize>, scales: &mut [f32], extras: &mut [f32]) {
+    /// Scales and, if there are any, extras of some groups of each of `rows`, the first at the start of `scales`, each
+    /// `stride` after the one before.
+    pub fn params(
+        &self,
+        level: Level,
+        rows: Every,
+        groups: Range<usize>,
+        stride: usize,
+        scales: &mut [f32],
+        extras: &mut [f32],
+    ) {
+        if let Encoded::Affine(w) = self.weight
+            && affine_params(level, w, rows, &groups, stride, scales, extras)
+        {
+            return;
+        }
+        for (i, row) in rows.numbers().enumerate() {
+            let part = i * stride..i * stride + groups.len();
+            self.row_params(level, row, groups.clone(), &mut scales[part.clone()], &mut extras[part]);
+        }
+    }
+
+    fn row_params(&self, level: Level, row: usize, groups: Range<usize>, scales: &mut [f32], extras: &mut [f32]) {
         match self.weight {
-            Encoded::Affine(w) => self.affine_params(level, w, row, groups, scales, extras),
+            Encoded::Affine(w) => self.fill(groups, scales, extras, |g| w.group_params(row, g)),
             Encoded::Palette(w) => palette_params(level, w, row, groups, scales),
             Encoded::KQuant(w) => self.fill(groups, scales, extras, |g| w.group_params(row, g)),
             Encoded::Dual(w) => self.fill(groups, scales, extras, |g| {
@@ -170,23 +191,69 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
 
-    fn affine_params(
-        &self,
-        level: Level,
-        w: &Affine,
-        row: usize,
-        groups: Range<usize>,
-        scales: &mut [f32],
-        extras: &mut [f32],
-    ) {
-        if w.scales().dtype() != DType::F16 || matches!(w.zero(), Zero::Offset(_)) {
-            return self.fill(groups, scales, extras, |g| w.group_params(row, g));
-        }
-        let at = row * w.groups() + groups.start..row * w.groups() + groups.end;
-        lookup::widen(level, &bytemuck::cast_slice(w.scales().bytes())[at.clone()], scales);
-        if let Zero::PerGroup(zeros) = w.zero() {
-            extras.iter_mut().zip(&zeros.bytes()[at]).for_each(|(extra, &zero)| *extra = -f32::from(zero));
+/// Some rows: `first`, `first + step`, …
+#[derive(Clone, Copy)]
+pub struct Every {
+    pub first: usize,
+    pub count: usize,
+    pub step: usize,
+}
+
+impl Every {
+    pub fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..self.count).map(move |i| self.first + i * self.step)
+    }
+}
+
+/// The usual kind: factors in half precision, zeros in bytes or in the middle; `false` for others.
+fn affine_params(
+    level: Level,
+    w: &Affine,
+    rows: Every,
+    groups: &Range<usize>,
+    stride: usize,
+    scales: &mut [f32],
+    extras: &mut [f32],
+) -> bool {
+    let zeros = match w.zero() {
+        Zero::Middle => &[],
+        Zero::PerGroup(zeros) => zeros.bytes(),
+        Zero::Offset(_) => return false,
+    };
+    if w.scales().dtype() != DType::F16 || rows.step != 1 {
+        return false;
+    }
+    let (from, span) = (rows.first * w.groups() + groups.start, [w.groups(), groups.len(), stride]);
+    let halves: &[u16] = bytemuck::cast_slice(w.scales().bytes());
+    widen_rows(level, &halves[from..], zeros.get(from..).unwrap_or(&[]), rows.count, span, scales, extras);
+    true
+}
+
+multiversion! {
+    /// For `count` rows of `[per_row, len, stride]`: `scales` as f32, and `−zeros`, if there are any.
+    fn widen_rows = widen_rows_body(
+        halves: &[u16], zeros: &[u8], count: usize, span: [usize; 3], scales: &mut [f32], extras: &mut [f32],
+    )
+}
+
+#[inline(always)]
+fn widen_rows_body<const FMA: bool>(
+    halves: &[u16],
+    zeros: &[u8],
+    count: usize,
+    [per_row, len, stride]: [usize; 3],
+    scales: &mut [f32],
+    extras: &mut [f32],
+) {
+    for row in 0..count {
+        lookup::widen_body::<FMA>(&halves[row * per_row..][..len], &mut scales[row * stride..][..len]);
+        if !zeros.is_empty() {
+            let zeros = &zeros[row * per_row..][..len];
+            for (extra, &zero) in extras[row * stride..][..len].iter_mut().zip(zeros) {
+                *extra = -f32::from(zero);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parts::divide;
 use super::rows::{by_row, group_sums};
-use super::source::{Extras, Source};
+use super::source::{Every, Extras, Source};
 use crate::cpu::Threads;
 use crate::cpu::gemm::{transpose, with_scratch};
 use crate::cpu::simd::Level;
@@ -33,8 +33,8 @@ pub fn product(threads: &Threads, x: &[f32], source: &Source, out: &mut [f32]) {
         let sums = sums[i / width * sums_line + i % width..].iter_mut().step_by(width);
         sums.zip(group_sums(x, source.group)).for_each(|(sum, x)| *sum = x);
     }
-    let params = |row: usize, scales: &mut [f32], extras: &mut [f32]| {
-        source.params(level, row, 0..groups, scales, extras);
+    let params = |rows: Every, scales: &mut [f32], extras: &mut [f32]| {
+        source.params(level, rows, 0..groups, groups, scales, extras);
     };
     run(threads, level, source, width, out, params, |block, words, lined, row, out| {
         let columns = lined.columns(source, words, row);
@@ -43,7 +43,7 @@ pub fn product(threads: &Threads, x: &[f32], source: &Source, out: &mut [f32]) {
     });
 }
 
-/// Brings `lanes` rows of the weight at a time into lanes, their codes and what `params` says of each row, and calls
+/// Brings `lanes` rows of the weight at a time into lanes, their codes and what `params` says of them, and calls
 /// `tile` for each block of `width` rows of x with: its number, the words, scales and extras, one of the rows, and
 /// where the sums `[width, lanes]` go.
 pub fn run(
@@ -52,7 +52,7 @@ pub fn run(
     source: &Source,
     width: usize,
     out: &mut [f32],
-    params: impl Fn(usize, &mut [f32], &mut [f32]) + Send + Sync,
+    params: impl Fn(Every, &mut [f32], &mut [f32]) + Send + Sync,
     tile: impl Fn(usize, &[u32], &Lined, usize, &mut [f32]) + Send + Sync,
 ) {
     let (lanes, groups, dim) = (lanes(level), source.groups(), source.dim);
@@ -72,8 +72,9 @@ pub fn run(
                     if present == 0 {
                         continue;
                     }
-                    let lined = Lined::new(level, lanes, groups, scratch, |i, scales, extras| {
-                        params(first + number(i.min(present - 1)), scales, extras);
+                    let every = Every { first: first + number(0), count: present, step: dim };
+                    let lined = Lined::new(level, lanes, groups, scratch, |scales, extras| {
+                        params(every, scales, extras);
                     });
                     for (block, rows) in rows.chunks_mut(width).enumerate() {
                         let mut sums = [0f32; MAX_TILE * MAX_LANES];
@@ -97,20 +98,19 @@ pub struct Lined<'s> {
 }
 
 impl<'s> Lined<'s> {
-    /// What `params` says of each lane's row. `scratch` holds four times the scales.
+    /// What `params` says of the lanes' rows, one row after the other; a lane without a row has any numbers. `scratch`
+    /// holds four times the scales.
     pub fn new(
         level: Level,
         lanes: usize,
         groups: usize,
         scratch: &'s mut [f32],
-        params: impl Fn(usize, &mut [f32], &mut [f32]),
+        params: impl Fn(&mut [f32], &mut [f32]),
     ) -> Self {
         let len = lanes * groups;
         let (by_row, by_lane) = scratch[..4 * len].split_at_mut(2 * len);
         let (scales, extras) = by_row.split_at_mut(len);
-        for lane in 0..lanes {
-            params(lane, &mut scales[lane * groups..][..groups], &mut extras[lane * groups..][..groups]);
-        }
+        params(scales, extras);
         let (scales_out, extras_out) = by_lane.split_at_mut(len);
         transpose(level, scales, groups, lanes, groups, lanes, scales_out);
         transpose(level, extras, groups, lanes, groups, lanes, extras_out);

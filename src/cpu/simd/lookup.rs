@@ -81,8 +81,9 @@ multiversion! {
     pub fn widen = widen_body(halves: &[u16], out: &mut [f32])
 }
 
+/// `widen` for whoever is compiled per instruction set.
 #[inline(always)]
-fn widen_body<const FMA: bool>(halves: &[u16], out: &mut [f32]) {
+pub fn widen_body<const FMA: bool>(halves: &[u16], out: &mut [f32]) {
     for (out, &half) in out.iter_mut().zip(halves) {
         let half = u32::from(half);
         // The product moves the exponent's bias from 15 to 127, and makes half's denormals normal.

@@ -1,4 +1,5 @@
 //! The operations.
+#![allow(clippy::missing_safety_doc, reason = "the traits say it once for all of their functions")]
 
 /// The most lanes of any instruction set.
 pub const MAX_LANES: usize = 16;
