@@ -1,5 +1,5 @@
-//! Few-bit weights as the product sees them: rows decoded a stretch at a time. Codes are spread to bytes, then looked
-//! up in registers (palettes) or shifted and scaled (affine).
+//! Few-bit weights as the packed product sees them. What `fewbit` takes is decoded in lanes; of the rest, rows are
+//! decoded a stretch at a time: codes are spread to bytes, then looked up (palettes) or shifted and scaled (affine).
 
 use super::fewbit::{self, Source};
 use super::gemm::{Pack, PanelSpan, transpose, with_scratch};

@@ -1,5 +1,5 @@
-//! `fewbit.Linear`: `activation(x · Wᵀ + bias + residual)` with a dense or few-bit weight. GPU
-//! twins: `shaders/matvec.wgsl`, `shaders/gemm.wgsl`.
+//! `fewbit.Linear`: `activation(x · Wᵀ + bias + residual)` with a dense or few-bit weight; with `activations` = "int8" a
+//! few-bit one may be multiplied with x rounded to 8 bits. GPU twins: `shaders/matvec.wgsl`, `shaders/gemm.wgsl`.
 
 use super::decode::EncodedRows;
 use super::fewbit::{self, Activations, Source};

@@ -1,4 +1,4 @@
-//! One row times a few-bit weight: bound by the weight's bytes, so rows are decoded and used at once, without panels.
+//! One row times a few-bit weight that no kernel of `fewbit` takes: rows are decoded and used at once, without panels.
 
 use super::Threads;
 use super::decode::decode_row;

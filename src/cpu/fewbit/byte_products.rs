@@ -22,11 +22,11 @@ pub fn by_dots(threads: &Threads, level: Level, block: usize, x: &[f32], source:
     let arranged: Vec<_> = (0..x.len() / k)
         .map(|row| {
             let mut words = vec![0u32; frame.steps * unit / 4 * lanes];
-            arrange(source.bits, lanes, &mut words, |step, place, lane| {
-                rows.word(k, row, place.map(|code| (step * lanes + lane) * unit + code))
-            });
+            arrange(source.bits, lanes, &mut words, |step, lane| rows.unit(k, row, step * lanes + lane, unit));
             let scales = &rows.scales[row * blocks..][..blocks];
-            let scales = (0..frame.steps * lanes).map(|i| scales.get(i * unit / block).copied().unwrap_or(0.0));
+            let per_block = block / unit;
+            let scales = scales.iter().flat_map(|&scale| std::iter::repeat_n(scale, per_block));
+            let scales = scales.chain(std::iter::repeat(0.0)).take(frame.steps * lanes);
             let mut sums = vec![0f32; frame.padded_groups];
             sums[..groups].copy_from_slice(&rows.sums[row * groups..][..groups]);
             (words, scales.collect::<Vec<_>>(), sums)
@@ -52,10 +52,7 @@ pub fn by_tiles(threads: &Threads, level: Level, block: usize, x: &[f32], source
     let line = units * unit / 4 * width;
     let mut words = vec![0u32; m.div_ceil(width) * line];
     threads.for_chunks(&mut words, line, |i, words| {
-        arrange(source.bits, width, words, |at, place, row| {
-            // Positions behind the end of a row are those of the next one: `word` gives 0 for them.
-            rows.word(k, i * width + row, place.map(|code| at * unit + code))
-        });
+        arrange(source.bits, width, words, |at, row| rows.unit(k, i * width + row, at, unit));
     });
     // `[m, count]` as blocks `[count, width]`.
     let turned = |values: &[f32], count: usize| {

@@ -47,20 +47,25 @@ impl Quantised {
         rows
     }
 
-    /// Four integers of row `row` as a word: those at `cols`, or 0 behind the end.
-    pub fn word(&self, k: usize, row: usize, cols: [usize; 4]) -> u32 {
-        let values = self.values.get(row * k..(row + 1) * k).unwrap_or(&[]);
-        u32::from_le_bytes(cols.map(|col| values.get(col).map_or(0, |v| v.cast_unsigned())))
+    /// The integers of unit `at` of row `row`: fewer at the end of a row of `k`, none behind the last row.
+    pub fn unit(&self, k: usize, row: usize, at: usize, unit: usize) -> &[i8] {
+        let row = self.values.get(row * k..(row + 1) * k).unwrap_or(&[]);
+        &row[(at * unit).min(row.len())..((at + 1) * unit).min(row.len())]
     }
 }
 
-/// Words `[lines, quads, width]`: those that `word` makes of a unit's number and the places of its codes.
-pub fn arrange(bits: usize, width: usize, out: &mut [u32], word: impl Fn(usize, [usize; 4], usize) -> u32) {
+/// Words `[lines, quads, width]` of the integers that `unit` names for a line and one of `width` neighbours, zeros where
+/// there are none.
+pub fn arrange<'a>(bits: usize, width: usize, out: &mut [u32], unit: impl Fn(usize, usize) -> &'a [i8]) {
     let (codes, position) = order(bits);
-    for (unit, out) in out.chunks_exact_mut(codes / 4 * width).enumerate() {
-        for (out, place) in out.chunks_exact_mut(width).zip(position) {
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = word(unit, place, i);
+    let position = &position[..codes / 4];
+    for (line, out) in out.chunks_exact_mut(position.len() * width).enumerate() {
+        for i in 0..width {
+            let mut own = [0u8; 32];
+            let values = unit(line, i);
+            own[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
+            for (out, place) in out[i..].iter_mut().step_by(width).zip(position) {
+                *out = u32::from_le_bytes(place.map(|at| own[at % 32]));
             }
         }
     }
