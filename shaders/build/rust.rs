@@ -55,7 +55,7 @@ impl File {
     fn render(&mut self, stem: &str, params: &[(String, String)], kernels: &[Kernel]) -> std::fmt::Result {
         let mut out = String::new();
         writeln!(out, "/// `shaders/{stem}.wgsl`\npub mod {stem} {{")?;
-        writeln!(out, "use super::{{Binding, Shader}};")?;
+        writeln!(out, "use super::{{Binding, Code, Shader}};")?;
         writeln!(
             out,
             "/// The uniform struct.\n#[repr(C)]\n#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]"
@@ -68,14 +68,14 @@ impl File {
         for kernel in kernels {
             let Reflected { entry, workgroup_size, bindings, overrides, .. } = &kernel.reflected;
             writeln!(out, "/// Kernel `{}`.", kernel.name)?;
-            writeln!(out, "pub static {}: Shader<Params> = Shader {{", kernel.permutation.constant())?;
+            writeln!(out, "pub static {}: Shader<Params> = Shader {{ code: Code {{", kernel.permutation.constant())?;
             writeln!(out, "name: {:?}, entry: {entry:?}, workgroup_size: {workgroup_size:?},", kernel.name)?;
             let bindings: Vec<String> = bindings.iter().map(|(i, kind)| format!("({i}, Binding::{kind})")).collect();
             writeln!(out, "bindings: &[{}],", bindings.join(", "))?;
             let overrides: Vec<String> = overrides.iter().map(|(n, v)| format!("({n:?}, {v:?})")).collect();
             writeln!(out, "overrides: &[{}],", overrides.join(", "))?;
             let parts: Vec<String> = kernel.declarations.iter().map(|d| self.number(d).to_string()).collect();
-            writeln!(out, "source: &[{}],\nparams: std::marker::PhantomData,\n}};", parts.join(", "))?;
+            writeln!(out, "source: &[{}],\n}}, params: std::marker::PhantomData }};", parts.join(", "))?;
         }
         for others in variations(kernels) {
             let name = std::iter::once("decoding").chain(others.iter().copied()).collect::<Vec<_>>().join("_");

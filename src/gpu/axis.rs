@@ -38,7 +38,7 @@ fn emit_softmax(e: &mut Emit) -> Result<()> {
     if inner == 1 && by_workgroups(e, rows, len) {
         return e.dispatch(&softmax::TREE, &overrides, &operands, &params, grid(rows)?);
     }
-    let groups = grid(rows.div_ceil(softmax::SERIAL.workgroup_size[0] as usize))?;
+    let groups = grid(rows.div_ceil(softmax::SERIAL.code.workgroup_size[0] as usize))?;
     e.dispatch(&softmax::SERIAL, &overrides, &operands, &params, groups)
 }
 
@@ -58,7 +58,7 @@ fn dispatch(e: &mut Emit, op: u32, axis: i64, flags: [bool; 3]) -> Result<()> {
         [("OP", op.into()), ("INTEGER", flag(integer)), ("LAST", last), ("EXCLUSIVE", exclusive), ("REVERSE", reverse)];
     let operands = [e.input(0)?, e.output(0)?];
     let params = axis::Params { rows: u32_of(rows)?, len: u32_of(len)?, inner: u32_of(inner)? };
-    let groups = grid(rows.div_ceil(axis::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(rows.div_ceil(axis::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&axis::SHADER, &overrides, &operands, &params, groups)
 }
 

@@ -109,7 +109,7 @@ pub fn dispatch(
     let (axes, rank) = axes(e, &ty.shape, &[a_shape, b_shape])?;
     let overrides = [("OP", number.into()), ("TYPE", kind.into()), ("RANK", rank.into())];
     let params = binary::Params { axes, count: u32_of(ty.len())?, scale };
-    let groups = grid(ty.len().div_ceil(binary::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(ty.len().div_ceil(binary::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&binary::SHADER, &overrides, &[a, b, out], &params, groups)
 }
 
@@ -158,6 +158,6 @@ fn choice(e: &mut Emit) -> Result<()> {
     let operands = [e.input(0)?, e.input(1)?, e.input(2)?, e.output(0)?];
     let overrides = [("RANK", rank.into()), ("WORDS", words_per_element(y.dtype) as f64)];
     let params = choose::Params { axes, count: u32_of(y.len())? };
-    let groups = grid(y.len().div_ceil(choose::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(y.len().div_ceil(choose::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&choose::SHADER, &overrides, &operands, &params, groups)
 }

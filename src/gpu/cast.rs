@@ -29,6 +29,6 @@ fn emit(e: &mut Emit) -> Result<()> {
     let same = if from.dtype.size() == 8 { 3.0 } else { 1.0 };
     let overrides = if from.dtype == to.dtype { [("FROM", same), ("TO", same)] } else { overrides };
     let operands = [e.input(0)?, e.output(0)?];
-    let groups = grid(to.len().div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(to.len().div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &overrides, &operands, &Params { count: u32_of(to.len())? }, groups)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterReport};
-use super::shader::{Binding, Shader};
+use super::shader::{Binding, Code};
 use crate::{Error, Result};
 
 pub struct GpuDevice {
@@ -179,7 +179,7 @@ impl GpuDevice {
     }
 
     /// The pipeline of a shader with these overrides, built once.
-    pub(super) fn pipeline<P>(&self, shader: &Shader<P>, overrides: &[(&'static str, f64)]) -> Result<Arc<Pipeline>> {
+    pub(super) fn pipeline(&self, shader: &Code, overrides: &[(&'static str, f64)]) -> Result<Arc<Pipeline>> {
         for (name, _) in overrides {
             if !shader.overrides.iter().any(|(known, _)| known == name) {
                 return Err(Error::Usage(format!("shader {} has no override {name}", shader.name)));
@@ -194,7 +194,7 @@ impl GpuDevice {
         Ok(pipeline)
     }
 
-    fn build_pipeline<P>(&self, shader: &Shader<P>, overrides: &[(&str, f64)]) -> Pipeline {
+    fn build_pipeline(&self, shader: &Code, overrides: &[(&str, f64)]) -> Pipeline {
         let entries: Vec<_> = shader.bindings.iter().map(|&(number, kind)| layout_entry(number, kind)).collect();
         let label = Some(shader.name);
         let layout = wgpu::BindGroupLayoutDescriptor { label, entries: &entries };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::columns;
 use super::device::{GpuDevice, Pipeline};
-use super::shader::{Binding, Shader};
+use super::shader::{Binding, Code, Shader};
 use super::storage;
 use super::weights::WeightCache;
 use crate::graph::{Node, Place, Schedule, ValueId, Weight};
@@ -243,6 +243,18 @@ impl<'a> Emit<'a> {
         params: &P,
         groups: [u32; 3],
     ) -> Result<()> {
+        self.record(&shader.code, overrides, operands, bytemuck::bytes_of(params), groups)
+    }
+
+    /// `dispatch` of any uniform struct: one copy of the code serves all.
+    fn record(
+        &mut self,
+        shader: &Code,
+        overrides: &[(&'static str, f64)],
+        operands: &[Operand],
+        params: &[u8],
+        groups: [u32; 3],
+    ) -> Result<()> {
         let numbers = || shader.bindings.iter().filter(|(_, kind)| *kind != Binding::Uniform);
         if numbers().count() != operands.len() {
             return Err(self.node.error(format!("shader {} got {} operands", shader.name, operands.len())));
@@ -263,7 +275,7 @@ impl<'a> Emit<'a> {
             shader: shader.name,
             storage: numbers().zip(operands).map(|(&(n, _), o)| (n, o.buffer.clone())).collect(),
             uniform: shader.bindings.iter().find(|(_, kind)| *kind == Binding::Uniform).map(|&(n, _)| n),
-            params: bytemuck::bytes_of(params).to_vec(),
+            params: params.to_vec(),
             groups,
         });
         Ok(())

@@ -48,7 +48,7 @@ fn gather(e: &mut Emit) -> Result<()> {
     };
     let overrides = [("INDEX_WORDS", index_words(e, 1)?)];
     let operands = [e.input(0)?, e.input(1)?, e.output(0)?];
-    let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(count.div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &overrides, &operands, &params, groups)
 }
 
@@ -72,7 +72,7 @@ fn gather_elements(e: &mut Emit) -> Result<()> {
     let (table, params) = layout(e)?;
     let overrides = [("WORDS", words as f64), ("INDEX_WORDS", index_words(e, 1)?)];
     let operands = [e.input(0)?, e.input(1)?, e.constant(&table)?, e.output(0)?];
-    let groups = grid((params.count as usize).div_ceil(elements::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid((params.count as usize).div_ceil(elements::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&elements::SHADER, &overrides, &operands, &params, groups)
 }
 
@@ -88,6 +88,6 @@ fn scatter_elements(e: &mut Emit) -> Result<()> {
     copy(e, &everything, words, &x, &y, &[1], 0)?;
     let overrides = [("WORDS", words as f64), ("INDEX_WORDS", index_words(e, 1)?)];
     let operands = [e.input(2)?, e.input(1)?, e.constant(&table)?, y];
-    let groups = grid((params.count as usize).div_ceil(elements::SCATTER.workgroup_size[0] as usize))?;
+    let groups = grid((params.count as usize).div_ceil(elements::SCATTER.code.workgroup_size[0] as usize))?;
     e.dispatch(&elements::SCATTER, &overrides, &operands, &params, groups)
 }

@@ -46,7 +46,7 @@ fn gather(e: &mut Emit) -> Result<()> {
     let (table, params) = layout(e, words)?;
     let overrides = [("INDEX_WORDS", index_words(e, 1)?)];
     let operands = [e.input(0)?, e.input(1)?, e.constant(&table)?, e.output(0)?];
-    let groups = grid((params.count as usize).div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid((params.count as usize).div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &overrides, &operands, &params, groups)
 }
 
@@ -61,6 +61,6 @@ fn scatter(e: &mut Emit) -> Result<()> {
     copy(e, &everything, words, &x, &y, &[1], 0)?;
     let overrides = [("INDEX_WORDS", index_words(e, 1)?)];
     let operands = [e.input(2)?, e.input(1)?, e.constant(&table)?, y];
-    let groups = grid((params.count as usize).div_ceil(SCATTER.workgroup_size[0] as usize))?;
+    let groups = grid((params.count as usize).div_ceil(SCATTER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SCATTER, &overrides, &operands, &params, groups)
 }

@@ -34,7 +34,7 @@ pub fn lookup(e: &mut Emit, tables: &[Vec<Option<usize>>], fill: [u32; 2]) -> Re
     };
     let table = e.constant(if table.is_empty() { &[0] } else { &table })?;
     let operands = [e.input(0)?, table, e.output(0)?];
-    let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(count.div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &[("WORDS", words as f64)], &operands, &params, groups)
 }
 

@@ -73,7 +73,7 @@ pub fn copy(
         to_start: u32_of(start * words)?,
     };
     let table = e.constant(if table.is_empty() { &[0] } else { &table })?;
-    let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(count.div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &[], &[x.clone(), table, y.clone()], &params, groups)
 }
 
@@ -151,7 +151,7 @@ fn trilu(e: &mut Emit) -> Result<()> {
         pad2: 0,
     };
     let operands = [e.input(0)?, e.output(0)?];
-    let groups = grid(ty.len().div_ceil(trilu::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(ty.len().div_ceil(trilu::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&trilu::SHADER, &[("WORDS", words as f64)], &operands, &params, groups)
 }
 

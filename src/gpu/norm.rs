@@ -40,7 +40,7 @@ fn emit_batch_norm(e: &mut Emit) -> Result<()> {
         size: u32_of(size)?,
         epsilon: e.node.attrs.float_or("epsilon", 1e-5),
     };
-    let groups = grid(ty.len().div_ceil(batch_norm::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(ty.len().div_ceil(batch_norm::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&batch_norm::SHADER, &[], &operands, &params, groups)
 }
 
@@ -61,7 +61,7 @@ fn dispatch(e: &mut Emit, width: usize, groups: usize, channels: usize, size: us
     if by_workgroups(e, rows, width) {
         return e.dispatch(&norm::TREE, &overrides, &operands, &params, grid(rows)?);
     }
-    let workgroups = grid(rows.div_ceil(norm::SERIAL.workgroup_size[0] as usize))?;
+    let workgroups = grid(rows.div_ceil(norm::SERIAL.code.workgroup_size[0] as usize))?;
     e.dispatch(&norm::SERIAL, &overrides, &operands, &params, workgroups)
 }
 

@@ -68,7 +68,7 @@ fn windowed(e: &mut Emit, fold: f64) -> Result<()> {
         pad3: 0,
     };
     let operands = [e.input(0)?, e.output(0)?];
-    let groups = grid(count.div_ceil(pool::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(count.div_ceil(pool::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&pool::SHADER, &[("FOLD", fold)], &operands, &params, groups)
 }
 

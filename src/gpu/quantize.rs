@@ -61,6 +61,6 @@ fn emit(e: &mut Emit) -> Result<()> {
     let flag = |f: bool| f64::from(u8::from(f));
     let overrides = [("BACK", flag(back)), ("ZERO", flag(e.has(2)))];
     let operands = [e.input(0)?, e.input(1)?, e.opt_input(2)?, e.output(0)?];
-    let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(count.div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &overrides, &operands, &params, groups)
 }

@@ -88,7 +88,7 @@ fn emit(e: &mut Emit) -> Result<()> {
     let contiguous = merged.last().is_some_and(|&(_, r)| r);
     let (shader, groups) = match contiguous && by_workgroups(e, count, size) {
         true => (&TREE, grid(count)?),
-        false => (&SERIAL, grid(count.div_ceil(SERIAL.workgroup_size[0] as usize))?),
+        false => (&SERIAL, grid(count.div_ceil(SERIAL.code.workgroup_size[0] as usize))?),
     };
     let axes_of = |list: &[[u32; 2]]| list.len().max(1) as f64;
     let overrides = [("OP", op.into()), ("KEPT", axes_of(&kept)), ("REDUCED", axes_of(&folded))];

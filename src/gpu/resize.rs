@@ -70,7 +70,7 @@ fn resize(e: &mut Emit) -> Result<()> {
             pad1: 0,
         };
         let table = e.constant(if table.is_empty() { &[0] } else { &table })?;
-        let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
+        let groups = grid(count.div_ceil(SHADER.code.workgroup_size[0] as usize))?;
         e.dispatch(&SHADER, &[], &[x, table, y.clone()], &params, groups)?;
         x = y;
     }

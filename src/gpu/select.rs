@@ -31,7 +31,7 @@ fn emit_one_hot(e: &mut Emit) -> Result<()> {
     };
     let overrides = [("WORDS", words_per_element(out.dtype) as f64), ("INDEX_WORDS", index_words(e, 0)?)];
     let operands = [e.input(0)?, e.input(2)?, e.output(0)?];
-    let groups = grid(out.len().div_ceil(one_hot::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(out.len().div_ceil(one_hot::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&one_hot::SHADER, &overrides, &operands, &params, groups)
 }
 
@@ -55,6 +55,6 @@ fn emit_top_k(e: &mut Emit) -> Result<()> {
         pad2: 0,
     };
     let operands = [e.input(0)?, e.output(0)?, e.output(1)?];
-    let groups = grid(lanes.div_ceil(top_k::SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(lanes.div_ceil(top_k::SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&top_k::SHADER, &[], &operands, &params, groups)
 }

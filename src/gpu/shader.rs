@@ -10,8 +10,15 @@ pub enum Binding {
 }
 
 /// One kernel; `P` is its uniform struct, so that a dispatch with another one does not compile.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Shader<P> {
+    pub code: Code,
+    pub params: PhantomData<P>,
+}
+
+/// What of a kernel does not depend on its uniform struct.
+#[derive(Debug)]
+pub struct Code {
     pub name: &'static str,
     /// Numbers of the declarations that make up its WGSL.
     pub source: &'static [u16],
@@ -22,10 +29,9 @@ pub struct Shader<P> {
     pub workgroup_size: [u32; 3],
     /// `(name, default)` of the pipeline-overridable constants.
     pub overrides: &'static [(&'static str, f64)],
-    pub params: PhantomData<P>,
 }
 
-impl<P> Shader<P> {
+impl Code {
     /// The kernel's WGSL.
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -121,7 +121,7 @@ fn emit(e: &mut Emit) -> Result<()> {
 fn dispatch(e: &mut Emit, op: u32, a: f32, b: f32) -> Result<()> {
     let count = e.input_type(0)?.len();
     let operands = [e.input(0)?, e.output(0)?];
-    let groups = grid(count.div_ceil(SHADER.workgroup_size[0] as usize))?;
+    let groups = grid(count.div_ceil(SHADER.code.workgroup_size[0] as usize))?;
     e.dispatch(&SHADER, &[("OP", op.into())], &operands, &Params { count: u32_of(count)?, a, b }, groups)
 }
 
