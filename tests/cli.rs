@@ -149,7 +149,8 @@ fn compress_reports_each_tensor() {
     let same = |encoding: &str| fewbit(&["compress", &model, "--output", &out, "--weights", encoding]).status.code();
     assert_eq!(same("nowhere=palette:4"), Some(2));
     fails(&["compress", &model, "--output", &out, "--weights", "palette:5"], 2, "palette:5");
-    fails(&["compress", &model, "--output", &out, "--weights", "nf4:group=64"], 1, "not supported yet");
+    fails(&["compress", &model, "--output", &out, "--weights", "nf4"], 2, "group=G");
+    fails(&["compress", &model, "--output", &out, "--weights", "auto:1.01"], 2, "cannot be reached");
     fails(&["compress", &model, "--output", &out, "--weights", "f16", "--exclude", "("], 2, "regular expression");
     fails(&["compress", &model, "--output", &out], 2, "--weights");
 }

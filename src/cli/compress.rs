@@ -8,7 +8,7 @@ use serde_json::json;
 use super::global::Global;
 use super::{models, print};
 use crate::compress::{self, Progress, Rules};
-use crate::graph::{ImageInput, Model};
+use crate::graph::{ImageInput, Model, Weight};
 use crate::tensor::Tensor;
 use crate::vision::{Photo, image_tensor};
 use crate::{Error, Result};
@@ -48,12 +48,20 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         Some(folder) => samples(folder, &model)?,
         None => Vec::new(),
     };
+    let before = weight_bytes(&model);
     let calibration = print::progress("calibration samples", samples.len() as u64);
+    let measured = print::progress("weights measured", 0);
     let weights = print::progress("weights", 0);
     let reports = compress::compress(&mut model, &rules, &samples, &device, |progress| match progress {
         Progress::Calibrated => calibration.inc(1),
+        Progress::Measured(all) => {
+            calibration.finish_and_clear();
+            measured.set_length(all as u64);
+            measured.inc(1);
+        }
         Progress::Encoded(all) => {
             calibration.finish_and_clear();
+            measured.finish_and_clear();
             weights.set_length(all as u64);
             weights.inc(1);
         }
@@ -61,18 +69,26 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     weights.finish_and_clear();
     let bytes = models::save(&model, &options.output)?;
     let bits = models::bits_per_weight(&model);
+    let ratio = before as f64 / bytes.max(1) as f64;
     if global.json {
-        return print::json(&json!({"bytes": bytes, "bits_per_weight": bits, "tensors": reports}));
+        return print::json(&json!({"bytes": bytes, "bits_per_weight": bits, "ratio": ratio, "tensors": reports}));
     }
     let rows: Vec<_> = reports
         .iter()
         .map(|r| {
-            let (bits, error) = (format!("{:.3}", r.bits_per_weight), format!("{:.5}", r.error));
-            vec![r.name.clone(), r.encoding.clone(), bits, error]
+            let output = r.output_error.map_or_else(String::new, |e| format!("{e:.5}"));
+            let numbers = [format!("{:.3}", r.bits_per_weight), format!("{:.5}", r.error), output];
+            [r.name.clone(), r.encoding.clone()].into_iter().chain(numbers).collect()
         })
         .collect();
-    print::table(&["tensor", "encoding", "bits", "error"], &rows)?;
-    print::line(&format!("{}: {bytes} bytes, {bits:.3} bits per weight", options.output.display()))
+    print::table(&["tensor", "encoding", "bits", "error", "output error"], &rows)?;
+    let name = options.output.display();
+    print::line(&format!("{name}: {bytes} bytes, {ratio:.2} times smaller, {bits:.3} bits per weight"))
+}
+
+/// Bytes of all constants of a model, as they are.
+fn weight_bytes(model: &Model) -> usize {
+    model.graph.weights.values().map(Weight::bytes).sum()
 }
 
 /// Every photo or .npy file of a folder, in the order of their names.

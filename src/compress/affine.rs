@@ -28,7 +28,7 @@ impl AffineGrid {
         let groups = matrix.cols.div_ceil(group);
         let mut parameters = vec![(f16::ZERO, 0u8); matrix.rows * groups];
         parameters.par_chunks_mut(groups.max(1)).enumerate().for_each(|(row, out)| {
-            let groups = matrix.row(row).chunks(group).zip(matrix.importance.chunks(group));
+            let groups = matrix.row(row).chunks(group).zip(matrix.importance(row).chunks(group));
             for ((values, importance), out) in groups.zip(out) {
                 *out = search(values, importance, bits, symmetric);
             }
@@ -51,9 +51,11 @@ impl Grid for AffineGrid {
         self.bits
     }
 
-    fn nearest(&self, row: usize, col: usize, value: f32) -> (u8, f32) {
+    fn nearest(&self, row: usize, col: usize, values: &[f32], rounded: &mut [f32]) -> u16 {
         let (scale, zero) = self.parameters[row * self.groups + col / self.group];
-        round(value, scale.to_f32(), zero, self.bits)
+        let (code, value) = round(values[0], scale.to_f32(), zero, self.bits);
+        rounded[0] = value;
+        code.into()
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the weights' inputs look like on sample data.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::feedback::Statistics;
-use super::targets::{Layout, Target};
+use super::targets::{Layout, Target, Window};
 use crate::graph::{Model, ValueId};
 use crate::runtime::{Device, Session};
 use crate::tensor::Tensor;
@@ -11,6 +11,20 @@ use crate::{Error, Result};
 
 /// Positions taken of one activation at most, evenly spaced: neighbours in an image tell much the same.
 const POSITIONS: usize = 512;
+
+/// An activation and how weights meet it.
+pub type Inputs = (ValueId, Layout);
+
+/// The name of a model's only input.
+pub fn only_input(model: &Model) -> Result<(ValueId, String)> {
+    match model.graph.inputs.as_slice() {
+        &[input] => Ok((input, model.graph.value(input).name.clone())),
+        inputs => {
+            let what = format!("calibration feeds models with one input; this one has {}", inputs.len());
+            Err(Error::Unsupported(what))
+        }
+    }
+}
 
 /// Runs the float model on each sample (its only input) and gathers the statistics of every target's input.
 /// `progress` is called after each sample.
@@ -20,41 +34,42 @@ pub fn statistics(
     samples: &[Tensor],
     device: &Device,
     mut progress: impl FnMut(),
-) -> Result<HashMap<ValueId, Statistics>> {
-    let graph = &model.graph;
-    let &[input] = graph.inputs.as_slice() else {
-        let what = format!("calibration feeds models with one input; this one has {}", graph.inputs.len());
-        return Err(Error::Unsupported(what));
-    };
-    let name = graph.value(input).name.clone();
-    let wanted: BTreeMap<ValueId, Layout> = targets.iter().filter_map(|t| t.calibration).collect();
+) -> Result<HashMap<Inputs, Statistics>> {
+    let (input, name) = only_input(model)?;
+    let wanted: BTreeSet<Inputs> = targets.iter().filter_map(|t| t.inputs).collect();
     let mut spied = model.clone();
     // An input of the graph is no output of any node: its samples are at hand anyway.
-    spied.graph.outputs = wanted.keys().copied().filter(|&id| id != input).collect();
+    let outputs: BTreeSet<ValueId> = wanted.iter().map(|(id, _)| *id).filter(|&id| id != input).collect();
+    spied.graph.outputs = outputs.into_iter().collect();
     let mut session = Session::new(&spied, device)?;
-    let mut found: HashMap<ValueId, Statistics> = HashMap::new();
+    let mut found: HashMap<Inputs, Statistics> = HashMap::new();
     for sample in samples {
         let outputs = if spied.graph.outputs.is_empty() { Vec::new() } else { session.run(&[(&name, sample)])? };
-        let mut seen: Vec<(ValueId, &Tensor)> =
+        let mut seen: HashMap<ValueId, &Tensor> =
             spied.graph.outputs.iter().copied().zip(outputs.iter().map(|(_, t)| t)).collect();
-        seen.push((input, sample));
-        for (id, tensor) in seen {
-            let Some(&layout) = wanted.get(&id) else { continue };
-            let (channels, positions, x) = channels_first(tensor, layout)?;
-            found.entry(id).or_insert_with(|| Statistics::new(channels)).add(&x, positions);
+        seen.insert(input, sample);
+        for inputs in &wanted {
+            let Some(tensor) = seen.get(&inputs.0) else { continue };
+            let (count, positions, x) = columns(tensor, inputs.1)?;
+            found.entry(*inputs).or_insert_with(|| Statistics::new(count)).add(&x, positions);
         }
         progress();
+    }
+    for ((_, layout), statistics) in &mut found {
+        statistics.shared = matches!(layout, Layout::Depthwise(_));
     }
     Ok(found)
 }
 
-/// `[channels, positions]` of an activation, at most `POSITIONS` of them.
-fn channels_first(tensor: &Tensor, layout: Layout) -> Result<(usize, usize, Vec<f32>)> {
+/// `[inputs of a row, positions]` of an activation, about `POSITIONS` of them.
+fn columns(tensor: &Tensor, layout: Layout) -> Result<(usize, usize, Vec<f32>)> {
     let (shape, data) = (tensor.shape(), tensor.slice::<f32>()?);
     // Element of channel c at position p: the strides of the two layouts.
     let (channels, inner) = match layout {
         Layout::ChannelsSecond => (shape.get(1).copied().unwrap_or(1), shape.iter().skip(2).product()),
         Layout::ChannelsLast => (shape.last().copied().unwrap_or(1), 1usize),
+        Layout::Patches(window) => return patches(shape, data, window, false),
+        Layout::Depthwise(window) => return patches(shape, data, window, true),
     };
     let all = data.len() / channels.max(1);
     let step = all.div_ceil(POSITIONS).max(1);
@@ -62,9 +77,65 @@ fn channels_first(tensor: &Tensor, layout: Layout) -> Result<(usize, usize, Vec<
     let mut x = Vec::with_capacity(channels * picked.len());
     for c in 0..channels {
         x.extend(picked.iter().map(|&p| match layout {
-            Layout::ChannelsSecond => data[(p / inner * channels + c) * inner + p % inner],
             Layout::ChannelsLast => data[p * channels + c],
+            _ => data[(p / inner * channels + c) * inner + p % inner],
         }));
     }
     Ok((channels, picked.len(), x))
+}
+
+/// What a convolution's window sees of `[batch, channels, height, width]`: `[channels · window, positions]`, or
+/// `[window, positions · channels]` where each channel has filters of its own.
+fn patches(shape: &[usize], data: &[f32], window: Window, depthwise: bool) -> Result<(usize, usize, Vec<f32>)> {
+    let &[batch, channels, height, width] = shape else {
+        return Err(Error::Usage(format!("a convolution over two axes got an input of shape {shape:?}")));
+    };
+    let size = [height, width];
+    let out = |axis: usize| {
+        let reach = window.dilations[axis] * (window.kernel[axis] - 1) + 1;
+        (size[axis] + window.pads[axis] + window.pads[axis + 2] + 1)
+            .saturating_sub(reach)
+            .div_ceil(window.strides[axis])
+    };
+    let [rows, cols] = [out(0), out(1)];
+    let all = if depthwise { batch * channels * rows * cols } else { batch * rows * cols };
+    let picked: Vec<usize> = (0..all).step_by(all.div_ceil(POSITIONS).max(1)).collect();
+    let taps = window.kernel[0] * window.kernel[1];
+    let inputs = if depthwise { taps } else { channels * taps };
+    let mut x = Vec::with_capacity(inputs * picked.len());
+    for input in 0..inputs {
+        let (channel, tap) = (input / taps, input % taps);
+        x.extend(picked.iter().map(|&p| {
+            let (plane, at) = (p / (rows * cols), p % (rows * cols));
+            let plane = if depthwise { plane } else { plane * channels + channel };
+            let place = |axis: usize, out: usize, tap: usize| {
+                (out * window.strides[axis] + tap * window.dilations[axis]).checked_sub(window.pads[axis])
+            };
+            match (place(0, at / cols, tap / window.kernel[1]), place(1, at % cols, tap % window.kernel[1])) {
+                (Some(y), Some(x)) if y < height && x < width => data[(plane * height + y) * width + x],
+                _ => 0.0,
+            }
+        }));
+    }
+    Ok((inputs, picked.len(), x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_see_what_a_convolution_multiplies() {
+        let data: Vec<f32> = (1..=18).map(|v| v as f32).collect();
+        let window = Window { kernel: [2, 2], strides: [2, 1], dilations: [1, 1], pads: [1, 0, 0, 0] };
+        // 2 channels of 3×3; windows at rows −1 and 1, columns 0 and 1.
+        let (inputs, positions, x) = patches(&[1, 2, 3, 3], &data, window, false).unwrap();
+        assert_eq!((inputs, positions), (8, 4));
+        assert_eq!(x[..4], [0.0, 0.0, 4.0, 5.0]);
+        assert_eq!(x[3 * 4..4 * 4], [2.0, 3.0, 8.0, 9.0]);
+        assert_eq!(x[4 * 4..5 * 4], [0.0, 0.0, 13.0, 14.0]);
+        let (inputs, positions, x) = patches(&[1, 2, 3, 3], &data, window, true).unwrap();
+        assert_eq!((inputs, positions), (4, 8));
+        assert_eq!(x[..8], [0.0, 0.0, 4.0, 5.0, 0.0, 0.0, 13.0, 14.0]);
+    }
 }

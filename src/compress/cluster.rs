@@ -2,32 +2,36 @@
 //!
 //! In one dimension clusters are intervals of the sorted points, so the best ones can be computed: a dynamic program
 //! over how many clusters cover how many points, each row of it by divide and conquer, since the best last boundary
-//! never moves left (Wu 1991; Grønlund et al. 2017). More than `EXACT` distinct points are first gathered in as many
-//! bins; Lloyd's iteration on all points then polishes what the bins blurred.
+//! never moves left (Wu 1991; Grønlund et al. 2017). More than `EXACT` points are first gathered in `FINE` bins and
+//! those in `EXACT`; Lloyd's iteration on the fine bins then polishes what the coarse ones blurred.
 
 /// Points up to which the optimum is exact.
 const EXACT: usize = 4096;
+/// Bins that stand for more points than that, each at its points' weighted mean.
+const FINE: usize = 1 << 16;
 /// Lloyd's iteration stops earlier once nothing moves.
-const POLISH: usize = 20;
+const POLISH: usize = 100;
 
-/// `k` centres, ascending, that minimise `Σ weight · (value − nearest centre)²`. Fewer distinct values than `k` leave
-/// the last centre repeated. Points of weight 0 do not count; without any point all centres are 0.
-pub fn centres(values: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
-    let mut points: Vec<(f64, f64)> =
-        values.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(&v, &w)| (f64::from(v), f64::from(w))).collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    points.dedup_by(|b, a| {
-        let same = a.0 == b.0;
-        if same {
-            a.1 += b.1;
-        }
-        same
-    });
-    let mut centres = if points.len() <= EXACT {
+/// `k` centres, ascending, that minimise `Σ weight · (value − nearest centre)²` over the points `(value, weight)`. Fewer
+/// distinct values than `k` leave the last centre repeated. Points of weight 0 do not count; without any point all
+/// centres are 0.
+pub fn centres(points: impl Iterator<Item = (f32, f32)> + Clone, k: usize) -> Vec<f32> {
+    let points = points.filter(|(_, w)| *w > 0.0).map(|(v, w)| (f64::from(v), f64::from(w)));
+    let mut centres = if points.clone().nth(EXACT).is_none() {
+        let mut points: Vec<(f64, f64)> = points.collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points.dedup_by(|b, a| {
+            let same = a.0 == b.0;
+            if same {
+                a.1 += b.1;
+            }
+            same
+        });
         optimum(&points, k)
     } else {
-        let mut centres = optimum(&binned(&points), k);
-        polish(&points, &mut centres);
+        let fine = binned(points, FINE);
+        let mut centres = optimum(&binned(fine.iter().copied(), EXACT), k);
+        polish(&fine, &mut centres);
         centres
     };
     let last = centres.last().copied().unwrap_or(0.0);
@@ -35,22 +39,17 @@ pub fn centres(values: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
     centres.into_iter().map(|c| c as f32).collect()
 }
 
-/// Neighbours gathered into `EXACT` bins of equal width, each at its weighted mean.
-fn binned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
-    let width = (last.0 - first.0) / EXACT as f64;
-    let mut bins: Vec<(f64, f64, usize)> = Vec::with_capacity(EXACT);
-    for &(value, weight) in points {
-        let index = (((value - first.0) / width) as usize).min(EXACT - 1);
-        match bins.last_mut() {
-            Some(bin) if bin.2 == index => {
-                bin.0 += value * weight;
-                bin.1 += weight;
-            }
-            _ => bins.push((value * weight, weight, index)),
-        }
+/// Points gathered into at most `count` bins of equal width, each at its weighted mean, ascending.
+fn binned(points: impl Iterator<Item = (f64, f64)> + Clone, count: usize) -> Vec<(f64, f64)> {
+    let (low, high) = points.clone().fold((f64::MAX, f64::MIN), |(l, h), (v, _)| (l.min(v), h.max(v)));
+    let per_width = if high > low { count as f64 / (high - low) } else { 0.0 };
+    let mut bins = vec![(0f64, 0f64); count];
+    for (value, weight) in points {
+        let bin = &mut bins[(((value - low) * per_width) as usize).min(count - 1)];
+        bin.0 += value * weight;
+        bin.1 += weight;
     }
-    bins.into_iter().map(|(sum, weight, _)| (sum / weight, weight)).collect()
+    bins.into_iter().filter(|bin| bin.1 > 0.0).map(|(sum, weight)| (sum / weight, weight)).collect()
 }
 
 /// Prefix sums of weight, weight · value and weight · value²: the cost of any interval in constant time.
@@ -184,6 +183,10 @@ mod tests {
         values.iter().map(|&v| f64::from(v - centres[nearest(centres, v)]).powi(2)).sum()
     }
 
+    fn plain(values: &[f32], k: usize) -> Vec<f32> {
+        centres(values.iter().map(|&v| (v, 1.0)), k)
+    }
+
     fn noise(n: usize) -> Vec<f32> {
         let mut state = 1u64;
         let mut next = || {
@@ -197,7 +200,7 @@ mod tests {
     fn equals_the_best_of_all_partitions() {
         let mut values = noise(12);
         values.sort_by(f32::total_cmp);
-        let found = cost(&values, &centres(&values, &[1.0; 12], 3));
+        let found = cost(&values, &plain(&values, 3));
         let mut best = f64::INFINITY;
         for a in 1..11 {
             for b in a + 1..12 {
@@ -212,19 +215,20 @@ mod tests {
     fn many_points_come_close_to_the_optimum_of_fewer() {
         let values = noise(40_000);
         let (few, many) = (&values[..4000], &values[..]);
-        let per_point = |v: &[f32]| cost(v, &centres(v, &vec![1.0; v.len()], 16)) / v.len() as f64;
+        let per_point = |v: &[f32]| cost(v, &plain(v, 16)) / v.len() as f64;
         assert!((per_point(many) / per_point(few) - 1.0).abs() < 0.1);
     }
 
     #[test]
     fn few_distinct_values_are_kept_exactly() {
-        assert_eq!(centres(&[2.0, -1.0, 2.0], &[1.0; 3], 4), [-1.0, 2.0, 2.0, 2.0]);
-        assert_eq!(centres(&[], &[], 2), [0.0, 0.0]);
+        assert_eq!(plain(&[2.0, -1.0, 2.0], 4), [-1.0, 2.0, 2.0, 2.0]);
+        assert_eq!(plain(&[], 2), [0.0, 0.0]);
+        assert_eq!(plain(&[3.0; 10_000], 2), [3.0, 3.0]);
     }
 
     #[test]
     fn weights_pull() {
-        assert_eq!(centres(&[0.0, 1.0], &[3.0, 1.0], 1), [0.25]);
+        assert_eq!(centres([(0.0, 3.0), (1.0, 1.0)].into_iter(), 1), [0.25]);
     }
 
     #[test]

@@ -12,11 +12,13 @@ pub struct Statistics {
     /// Sum of x over samples, `[inputs]`.
     pub first: Vec<f32>,
     pub samples: usize,
+    /// Summed over the channels of a depthwise convolution, each of which meets one row only.
+    pub shared: bool,
 }
 
 impl Statistics {
     pub fn new(inputs: usize) -> Self {
-        Statistics { inputs, second: vec![0.0; inputs * inputs], first: vec![0.0; inputs], samples: 0 }
+        Statistics { inputs, second: vec![0.0; inputs * inputs], first: vec![0.0; inputs], samples: 0, shared: false }
     }
 
     /// Adds samples; `x` is `[inputs, samples]`.
@@ -27,7 +29,7 @@ impl Statistics {
         let n = self.inputs;
         self.second.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
             let a = &x[i * samples..(i + 1) * samples];
-            // The upper triangle; `Feedback::new` reads no other part.
+            // The upper triangle; nothing reads the other part.
             for (j, h) in row.iter_mut().enumerate().skip(i) {
                 let b = &x[j * samples..(j + 1) * samples];
                 *h += a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
@@ -47,6 +49,33 @@ impl Statistics {
         diagonal.iter().map(|d| if mean > 0.0 { d / mean + FLOOR } else { 1.0 }).collect()
     }
 
+    /// `‖e · X‖²` of a row `[inputs]`.
+    pub fn energy(&self, row: &[f32]) -> f64 {
+        let n = self.inputs;
+        let products = row.iter().enumerate().filter(|(_, e)| **e != 0.0).map(|(i, &e)| {
+            let h = &self.second[i * n + i..(i + 1) * n];
+            let rest: f32 = h[1..].iter().zip(&row[i + 1..]).map(|(h, e)| h * e).sum();
+            f64::from(e) * (f64::from(h[0]) * f64::from(e) + 2.0 * f64::from(rest))
+        });
+        products.sum()
+    }
+
+    /// Statistics of `matrix · x`, whose rows are `[inputs]`.
+    pub fn through(&self, matrix: &[f32]) -> Statistics {
+        let n = self.inputs;
+        let full = |i: usize, j: usize| self.second[i.min(j) * n + i.max(j)];
+        let rows: Vec<&[f32]> = matrix.chunks_exact(n.max(1)).collect();
+        // M · H, a row of the result per row of M.
+        let product: Vec<Vec<f32>> = rows
+            .par_iter()
+            .map(|row| (0..n).map(|j| row.iter().enumerate().map(|(i, m)| m * full(i, j)).sum()).collect())
+            .collect();
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let second = product.iter().flat_map(|p| rows.iter().map(|row| dot(p, row))).collect();
+        let first = rows.iter().map(|row| dot(row, &self.first)).collect();
+        Statistics { inputs: rows.len(), second, first, samples: self.samples, shared: false }
+    }
+
     /// Mean of each input.
     pub fn mean(&self) -> Vec<f32> {
         self.first.iter().map(|sum| sum / self.samples.max(1) as f32).collect()
@@ -56,6 +85,9 @@ impl Statistics {
 /// The upper Cholesky factor of `(H + damping)⁻¹`, ready to spread errors.
 pub struct Feedback {
     inputs: usize,
+    /// Inputs from the strongest to the weakest: what is rounded first has the most others to make up for it.
+    order: Vec<usize>,
+    /// `[inputs, inputs]`, both in that order.
     factor: Vec<f32>,
 }
 
@@ -66,7 +98,13 @@ impl Feedback {
     /// `None` where `H` is not positive definite even so (no samples, or values that are not finite).
     pub fn new(statistics: &Statistics) -> Option<Self> {
         let n = statistics.inputs;
-        let mut h: Vec<f64> = statistics.second.iter().map(|&v| f64::from(v)).collect();
+        let strength = |i: usize| statistics.second[i * n + i];
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
+        let mut h: Vec<f64> = Vec::with_capacity(n * n);
+        for &i in &order {
+            h.extend(order.iter().map(|&j| f64::from(statistics.second[i.min(j) * n + i.max(j)])));
+        }
         let mean = h.iter().step_by(n + 1).sum::<f64>() / n.max(1) as f64;
         for d in h.iter_mut().step_by(n + 1) {
             *d += Self::DAMPING * mean;
@@ -102,10 +140,15 @@ impl Feedback {
                 *o = r as f32;
             }
         });
-        Some(Feedback { inputs: n, factor })
+        Some(Feedback { inputs: n, order, factor })
     }
 
-    /// Spreads the error of input `j` of a row over the inputs after it. `row`: the row's weights, `[inputs]`.
+    /// The inputs in the order of rounding.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// Spreads the error of the `j`th input in order over those after it. `row`: the row's weights in that order.
     pub fn spread(&self, row: &mut [f32], j: usize, rounded: f32) {
         let factor = &self.factor[j * self.inputs..(j + 1) * self.inputs];
         let error = (row[j] - rounded) / factor[j];
@@ -144,13 +187,14 @@ mod tests {
         for _ in 0..64 {
             let weights: Vec<f32> = (0..inputs).map(|_| 4.0 * next()).collect();
             plain += error(&weights.iter().map(|w| w.round() - w).collect::<Vec<_>>());
-            let mut row = weights.clone();
-            let change = (0..inputs).map(|j| {
+            let mut row: Vec<f32> = feedback.order().iter().map(|&i| weights[i]).collect();
+            let mut change = vec![0.0; inputs];
+            for (j, &input) in feedback.order().iter().enumerate() {
                 let rounded = row[j].round();
                 feedback.spread(&mut row, j, rounded);
-                rounded - weights[j]
-            });
-            fed += error(&change.collect::<Vec<_>>());
+                change[input] = rounded - weights[input];
+            }
+            fed += error(&change);
         }
         assert!(fed < 0.5 * plain, "{fed} against {plain}");
     }

@@ -1,138 +1,158 @@
-//! A whole model: fold, choose, calibrate, encode, report.
+//! A whole model: fold, calibrate, choose, encode, report.
 
-use rayon::prelude::*;
-use serde::Serialize;
+use std::collections::HashMap;
 
-use super::encode::encode;
+use super::auto;
+use super::calibrate::{self, Inputs};
+use super::effect;
+use super::encode::{encode, fitting};
 use super::feedback::Statistics;
+use super::report::TensorReport;
 use super::rules::Rules;
 use super::spec::Spec;
 use super::targets::{self, Target};
-use super::{calibrate, fold};
-use crate::graph::{Graph, Model, Weight};
+use super::{bias, fold, low_rank};
+use crate::graph::{Model, Weight};
 use crate::runtime::Device;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// What became of one weight.
-#[derive(Clone, Debug, Serialize)]
-pub struct TensorReport {
-    pub name: String,
-    pub encoding: String,
-    pub bits_per_weight: f64,
-    /// `‖W − Ŵ‖ / ‖W‖`.
-    pub error: f64,
-}
-
 /// What the caller hears while it takes its time.
 pub enum Progress {
-    /// One of so many calibration samples was run.
+    /// One of the calibration samples was run.
     Calibrated,
+    /// One of so many weights was measured, for mixed precision.
+    Measured(usize),
     /// One of so many weights was encoded.
     Encoded(usize),
 }
 
+/// A weight and what is to become of it.
+struct Job {
+    target: Target,
+    spec: Spec,
+}
+
 /// Encodes the weights that the rules name: of Conv, ConvTranspose, Gemm, MatMul and `fewbit.Linear`. `samples` are
-/// values of the model's only input; with them, rounding errors are fed back and biases corrected.
+/// values of the model's only input; with them, rounding errors are fed back and biases corrected. Reports come in the
+/// order of the graph.
 pub fn compress(
     model: &mut Model,
     rules: &Rules,
     samples: &[Tensor],
     device: &Device,
-    progress: impl Fn(Progress) + Sync,
+    progress: impl Fn(Progress),
 ) -> Result<Vec<TensorReport>> {
     fold::fold_batch_norms(&mut model.graph)?;
     let targets = targets::find(&mut model.graph, |name| rules.find(name).is_some())?;
     if targets.is_empty() {
         return Err(Error::Usage("no weight of the model matches; `fewbit inspect` lists their names".into()));
     }
-    let statistics = match samples {
-        [] => Default::default(),
+    let mut statistics = match samples {
+        [] => HashMap::new(),
         _ => calibrate::statistics(model, &targets, samples, device, || progress(Progress::Calibrated))?,
     };
-    let graph = &model.graph;
-    let seen = |target: &Target| target.calibration.and_then(|(id, _)| statistics.get(&id));
-    let encoded: Vec<Result<(Weight, TensorReport)>> = targets
-        .par_iter()
-        .map(|target| {
-            let done = encode_target(graph, target, rules, seen(target));
-            progress(Progress::Encoded(targets.len()));
-            done
-        })
+    let jobs: Vec<Job> = targets
+        .into_iter()
+        .map(|target| Job { spec: rules.find(&target.name).cloned().unwrap_or(Spec::F32), target })
         .collect();
-    let mut reports = Vec::with_capacity(targets.len());
-    for (target, done) in targets.iter().zip(encoded) {
-        let (weight, report) = done?;
-        if let Some(statistics) = seen(target) {
-            correct_bias(&mut model.graph, target, &weight, statistics)?;
-        }
-        model.graph.weights.insert(target.weight, weight);
-        reports.push(report);
+    let jobs = resolve_auto(model, jobs, &statistics, samples, device, &progress)?;
+    let jobs = split_low_rank(model, jobs, &mut statistics)?;
+
+    // The largest first, and each dense weight dropped when done: the memory needed shrinks from there.
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(model.graph.weights.get(&jobs[i].target.weight).map_or(0, Weight::bytes)));
+    let mut reports: Vec<Option<TensorReport>> = vec![None; jobs.len()];
+    for i in order {
+        let seen = jobs[i].target.inputs.and_then(|inputs| statistics.get(&inputs));
+        reports[i] = Some(run(model, &jobs[i], seen)?);
+        progress(Progress::Encoded(jobs.len()));
     }
-    Ok(reports)
+    Ok(reports.into_iter().flatten().collect())
 }
 
-fn encode_target(
-    graph: &Graph,
-    target: &Target,
-    rules: &Rules,
-    statistics: Option<&Statistics>,
-) -> Result<(Weight, TensorReport)> {
-    let name = target.name.clone();
-    let spec = rules.find(&name).unwrap_or(&Spec::F32);
-    let dense = graph.weights.get(&target.weight).and_then(Weight::dense);
-    let dense = dense.ok_or_else(|| Error::Usage(format!("`{name}` is already in a few-bit encoding")))?;
-    let weight = encode(dense, spec, statistics).map_err(|e| match e {
+/// An error about one weight says which.
+fn of_weight(name: &str, error: Error) -> Error {
+    match error {
         Error::Usage(what) => Error::Usage(format!("`{name}`: {what}")),
         other => other,
-    })?;
-    let decoded = dense_of(&weight)?;
-    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
-    let (a, b) = (dense.slice::<f32>()?, decoded.slice::<f32>()?);
-    let error = square(&mut a.iter().zip(b).map(|(a, b)| a - b));
-    let norm = square(&mut a.iter().copied());
-    let report = TensorReport {
-        name,
-        encoding: spec.to_string(),
-        bits_per_weight: 8.0 * weight.bytes() as f64 / dense.len().max(1) as f64,
-        error: if norm > 0.0 { (error / norm).sqrt() } else { 0.0 },
-    };
-    Ok((weight, report))
-}
-
-fn dense_of(weight: &Weight) -> Result<Tensor> {
-    match weight {
-        Weight::Dense(tensor) => Ok(tensor.clone()),
-        Weight::Encoded(encoded) => encoded.to_dense(),
     }
 }
 
-/// Takes the mean change of each output out of the bias: `b −= (Ŵ − W) · mean(x)` (Nagel et al. 2019, §4.2). Only where
-/// a bias is there and serves this node alone.
-fn correct_bias(graph: &mut Graph, target: &Target, weight: &Weight, statistics: &Statistics) -> Result<()> {
-    let Some(bias_id) = target.node.and_then(|n| graph.nodes[n].input(2)) else { return Ok(()) };
-    let users = graph.nodes.iter().filter(|n| n.inputs.contains(&Some(bias_id))).count();
-    let (Some(Weight::Dense(bias)), Some(Weight::Dense(old))) =
-        (graph.weights.get(&bias_id), graph.weights.get(&target.weight))
-    else {
-        return Ok(());
-    };
-    let rows = old.shape().first().copied().unwrap_or(0);
-    let scaled = target.node.is_some_and(|n| graph.nodes[n].attrs.float_or("beta", 1.0) != 1.0);
-    if users != 1 || bias.shape() != [rows] || bias.slice::<f32>().is_err() || scaled {
-        return Ok(());
+fn dense<'a>(model: &'a Model, target: &Target) -> Result<&'a Tensor> {
+    let dense = model.graph.weights.get(&target.weight).and_then(Weight::dense);
+    dense.ok_or_else(|| Error::Usage(format!("`{}` is already in a few-bit encoding", target.name)))
+}
+
+fn run(model: &mut Model, job: &Job, statistics: Option<&Statistics>) -> Result<TensorReport> {
+    let Job { target, spec } = job;
+    let dense = dense(model, target)?;
+    let statistics = fitting(dense, statistics);
+    // f16 is near enough not to need feedback.
+    let guide = statistics.filter(|_| !matches!(spec, Spec::F16 | Spec::F32));
+    let weight = encode(dense, spec, guide).map_err(|e| of_weight(&target.name, e))?;
+    let report = TensorReport::new(target.name.clone(), spec.to_string(), dense, &weight, statistics)?;
+    if let Some(statistics) = statistics {
+        bias::correct(&mut model.graph, target, &weight, statistics)?;
     }
-    let new = dense_of(weight)?;
-    let (old, new, mean) = (old.slice::<f32>()?, new.slice::<f32>()?, statistics.mean());
-    if rows == 0 || old.len() != rows * mean.len() {
-        return Ok(());
+    model.graph.weights.insert(target.weight, weight);
+    Ok(report)
+}
+
+/// Gives the weights under `auto:BITS` an encoding each; those under the same BITS share a budget.
+fn resolve_auto(
+    model: &Model,
+    mut jobs: Vec<Job>,
+    statistics: &HashMap<Inputs, Statistics>,
+    samples: &[Tensor],
+    device: &Device,
+    progress: &impl Fn(Progress),
+) -> Result<Vec<Job>> {
+    let auto: Vec<usize> = (0..jobs.len()).filter(|&i| matches!(jobs[i].spec, Spec::Auto { .. })).collect();
+    if auto.is_empty() {
+        return Ok(jobs);
     }
-    let mut bias = bias.clone();
-    let values = bias.slice_mut::<f32>()?;
-    for (row, b) in values.iter_mut().enumerate() {
-        let at = row * mean.len();
-        *b -= mean.iter().enumerate().map(|(i, m)| (new[at + i] - old[at + i]) * m).sum::<f32>();
+    let steps = 2 * auto.len();
+    let targets: Vec<&Target> = auto.iter().map(|&i| &jobs[i].target).collect();
+    let effects =
+        effect::effects(model, &targets, statistics, samples, device, || progress(Progress::Measured(steps)))?;
+    let mut budgets: Vec<(Spec, Vec<usize>)> = Vec::new();
+    let mut candidates = Vec::new();
+    for (at, (&i, effect)) in auto.iter().zip(effects).enumerate() {
+        let Job { target, spec } = &jobs[i];
+        let seen = target.inputs.and_then(|inputs| statistics.get(&inputs));
+        candidates.push(auto::candidates(dense(model, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?);
+        match budgets.iter_mut().find(|(known, _)| known == spec) {
+            Some((_, members)) => members.push(at),
+            None => budgets.push((spec.clone(), vec![at])),
+        }
+        progress(Progress::Measured(steps));
     }
-    graph.weights.insert(bias_id, Weight::Dense(bias));
-    Ok(())
+    for (spec, members) in budgets {
+        let Spec::Auto { bits } = spec else { continue };
+        let mut weights = 0;
+        for &at in &members {
+            weights += dense(model, &jobs[auto[at]].target)?.len();
+        }
+        let theirs: Vec<_> = members.iter().map(|&at| candidates[at].clone()).collect();
+        let chosen = auto::choose(&theirs, bits * weights as f64).map_err(|e| of_weight(&spec.to_string(), e))?;
+        members.iter().zip(chosen).for_each(|(&at, spec)| jobs[auto[at]].spec = spec);
+    }
+    Ok(jobs)
+}
+
+/// Two jobs for each weight that becomes two; one that does not gets the encoding of the factors.
+fn split_low_rank(model: &mut Model, jobs: Vec<Job>, statistics: &mut HashMap<Inputs, Statistics>) -> Result<Vec<Job>> {
+    let mut done = Vec::with_capacity(jobs.len());
+    for Job { target, spec } in jobs {
+        let Spec::LowRank { share, factors } = spec else {
+            done.push(Job { target, spec });
+            continue;
+        };
+        match low_rank::split(&mut model.graph, &target, share, statistics)? {
+            Some(two) => done.extend(two.map(|target| Job { target, spec: (*factors).clone() })),
+            None => done.push(Job { target, spec: *factors }),
+        }
+    }
+    Ok(done)
 }

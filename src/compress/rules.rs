@@ -35,8 +35,6 @@ impl Rules {
 fn rule(text: &str) -> Result<(Option<Regex>, Spec)> {
     match (text.parse(), text.split_once('=')) {
         (Ok(spec), _) => Ok((None, spec)),
-        // `sparse:2of4` and the like: known, but not here.
-        (Err(Error::Unsupported(what)), _) => Err(Error::Unsupported(what)),
         (Err(_), Some((pattern, spec))) if !pattern.contains(':') => Ok((Some(regex(pattern)?), spec.parse()?)),
         (Err(error), _) => Err(error),
     }

@@ -1,12 +1,17 @@
-//! The grammar of `ENCODING`: `f32`, `f16`, `palette:BITS[:rows=R][:scale]`, `affine:BITS:group=G[:sym]`.
+//! The grammar of `ENCODING`.
+//!
+//! `f32`, `f16`, `palette:BITS[:rows=R][:dim=D][:scale | :group=G]`, `affine:BITS:group=G[:sym]`, `nf4:group=G`,
+//! `fp4:group=G`, `mxfp4`, `codebook:MxB:group=G`, `dual:group=G`, `sparse:2of4[+ENCODING]`,
+//! `sparse:FRACTION[+ENCODING]`, `lowrank:FRACTION[+ENCODING]`, `auto:BITS`.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::options::Options;
 use crate::{Error, Result};
 
 /// How to store a weight.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
     F32,
     F16,
@@ -14,8 +19,9 @@ pub enum Spec {
         bits: u32,
         /// Rows that share a table; `None` = one table for the tensor.
         rows: Option<usize>,
-        /// A factor for each row beside the table.
-        scale: bool,
+        /// Neighbouring rows that share a code.
+        dim: usize,
+        factors: Factors,
     },
     Affine {
         bits: u32,
@@ -23,92 +29,165 @@ pub enum Spec {
         group: usize,
         symmetric: bool,
     },
+    /// A table that a format fixes, and a scale per group.
+    Table {
+        table: Table,
+        group: usize,
+    },
+    Codebook {
+        /// Codebooks whose entries are added.
+        books: usize,
+        bits: u32,
+        /// Weights of an entry.
+        group: usize,
+    },
+    Dual {
+        group: usize,
+    },
+    Sparse {
+        pattern: Pattern,
+        values: Box<Spec>,
+    },
+    LowRank {
+        /// Rank, as a share of the smaller side.
+        share: f64,
+        factors: Box<Spec>,
+    },
+    /// The encoding of each weight is chosen so that all together need this many bits per weight.
+    Auto {
+        bits: f64,
+    },
 }
 
-/// Encodings of the contract that nothing here writes yet.
-const LATER: &[&str] = &["nf4", "codebook", "dual", "sparse", "lowrank", "auto"];
+/// Factors beside a palette.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Factors {
+    None,
+    PerRow,
+    /// One for so many weights along a row.
+    PerGroup(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Table {
+    Nf4,
+    Fp4,
+    /// With scales that are powers of two.
+    Mxfp4,
+}
+
+/// Which weights are left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pattern {
+    /// Two of every four along a row stay.
+    TwoOfFour,
+    /// This share of each row goes.
+    Share(f64),
+}
+
+/// Weights that share a scale in MXFP4 (OCP Microscaling Formats v1.0, 5.2).
+const MX_GROUP: usize = 32;
+
+const FORMS: &str = "f32, f16, palette:BITS[:rows=R][:dim=D], affine:BITS:group=G[:sym], nf4:group=G, fp4:group=G, mxfp4, \
+                     codebook:MxB:group=G, dual:group=G, sparse:2of4[+ENCODING], sparse:FRACTION[+ENCODING], \
+                     lowrank:FRACTION[+ENCODING], auto:BITS";
 
 impl FromStr for Spec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut parts = text.split(':');
-        let kind = parts.next().unwrap_or_default();
-        if LATER.contains(&kind) {
-            return Err(Error::Unsupported(format!("encoding `{text}`: `{kind}` is not supported yet")));
-        }
-        let mut options = Options { text, bits: None, named: Vec::new(), flags: Vec::new() };
-        for part in parts {
-            match (part.split_once('='), part.parse()) {
-                (Some((name, value)), _) => options.named.push((name, value)),
-                (None, Ok(bits)) if options.bits.is_none() => options.bits = Some(bits),
-                _ => options.flags.push(part),
-            }
-        }
+        let (outer, inner) = match text.split_once('+') {
+            Some((outer, inner)) => (outer, Some(inner)),
+            None => (text, None),
+        };
+        let (kind, mut options) = Options::parse(text, outer);
         let spec = match kind {
             "f32" => Spec::F32,
             "f16" => Spec::F16,
-            "palette" => {
-                if options.named.iter().any(|(name, _)| *name == "dim") {
-                    return Err(Error::Unsupported(format!("encoding `{text}`: `dim` is not supported yet")));
-                }
-                Spec::Palette {
-                    bits: options.bits(&[1, 2, 3, 4, 6, 8])?,
-                    rows: options.take("rows")?,
-                    scale: options.flag("scale"),
-                }
-            }
+            "palette" => palette(&mut options)?,
             "affine" => Spec::Affine {
                 bits: options.bits(&[2, 3, 4, 5, 6, 8])?,
-                group: options.take("group")?.ok_or_else(|| options.error("lacks `group=G`"))?,
+                group: options.group(None)?,
                 symmetric: options.flag("sym"),
             },
-            _ => return Err(options.error("is not an encoding (f32, f16, palette:BITS, affine:BITS:group=G)")),
+            "nf4" => Spec::Table { table: Table::Nf4, group: options.group(None)? },
+            "fp4" => Spec::Table { table: Table::Fp4, group: options.group(None)? },
+            "mxfp4" => Spec::Table { table: Table::Mxfp4, group: options.group(Some(MX_GROUP))? },
+            "codebook" => codebook(&mut options)?,
+            "dual" => Spec::Dual { group: options.group(None)? },
+            "sparse" => sparse(&mut options, inner)?,
+            "lowrank" => low_rank(&mut options, inner)?,
+            "auto" => Spec::Auto { bits: options.number("BITS, e.g. `auto:3.5`", 1.0, 16.0)? },
+            _ => return Err(options.error(&format!("is not an encoding; there are {FORMS}"))),
         };
         options.finish()?;
+        if inner.is_some() && !matches!(spec, Spec::Sparse { .. } | Spec::LowRank { .. }) {
+            return Err(options.error("has a `+`, which only `sparse` and `lowrank` take"));
+        }
         Ok(spec)
     }
 }
 
-/// What follows the first word; each option is taken once and nothing may be left.
-struct Options<'a> {
-    text: &'a str,
-    bits: Option<u32>,
-    named: Vec<(&'a str, &'a str)>,
-    flags: Vec<&'a str>,
+fn palette(options: &mut Options) -> Result<Spec> {
+    let bits = options.bits(&[1, 2, 3, 4, 6, 8])?;
+    let (rows, dim) = (options.take("rows")?, options.take("dim")?.unwrap_or(1));
+    if ![1, 2, 4].contains(&dim) {
+        return Err(options.error("needs `dim=1`, `dim=2` or `dim=4`"));
+    }
+    if rows.is_some_and(|r| !r.is_multiple_of(dim)) {
+        return Err(options.error("needs `rows` to be a multiple of `dim`"));
+    }
+    let factors = match (options.flag("scale"), options.take("group")?) {
+        (true, Some(_)) => return Err(options.error("has `scale` and `group=G`; one of them")),
+        (true, None) => Factors::PerRow,
+        (false, Some(group)) => Factors::PerGroup(group),
+        (false, None) => Factors::None,
+    };
+    Ok(Spec::Palette { bits, rows, dim, factors })
 }
 
-impl Options<'_> {
-    fn error(&self, what: &str) -> Error {
-        Error::Usage(format!("`{}` {what}", self.text))
+fn codebook(options: &mut Options) -> Result<Spec> {
+    let sizes =
+        options.word().and_then(|w| w.split_once('x')).and_then(|(m, b)| Some((m.parse().ok()?, b.parse().ok()?)));
+    let (books, bits) = match sizes {
+        Some((books, bits)) if (1..=8).contains(&books) && (1..=16).contains(&bits) => (books, bits),
+        _ => return Err(options.error("needs MxB: 1 to 8 codebooks of 1 to 16 bits, e.g. `codebook:2x8:group=8`")),
+    };
+    let group = options.group(None)?;
+    match group {
+        4 | 8 | 16 => Ok(Spec::Codebook { books, bits, group }),
+        _ => Err(options.error("needs `group=4`, `group=8` or `group=16`")),
     }
+}
 
-    fn bits(&mut self, allowed: &[u32]) -> Result<u32> {
-        let bits = self.bits.take().filter(|b| allowed.contains(b));
-        bits.ok_or_else(|| self.error(&format!("needs a number of bits: one of {allowed:?}")))
-    }
-
-    fn take(&mut self, name: &str) -> Result<Option<usize>> {
-        let Some(at) = self.named.iter().position(|(n, _)| *n == name) else { return Ok(None) };
-        let (_, value) = self.named.remove(at);
-        match value.parse() {
-            Ok(n) if n > 0 => Ok(Some(n)),
-            _ => Err(self.error(&format!("has `{name}={value}`, which is not a positive number"))),
+fn sparse(options: &mut Options, inner: Option<&str>) -> Result<Spec> {
+    let pattern = match options.flag("2of4") {
+        true => Pattern::TwoOfFour,
+        false => Pattern::Share(options.number(
+            "`2of4`, or the share of weights to leave out, e.g. `sparse:0.75`",
+            0.0,
+            1.0,
+        )?),
+    };
+    let values = inner.unwrap_or("f16").parse()?;
+    match values {
+        Spec::F32 | Spec::Sparse { .. } | Spec::LowRank { .. } | Spec::Auto { .. } | Spec::Palette { dim: 2.., .. } => {
+            Err(options.error(&format!(
+                "cannot keep its values as `{values}`; f16, palette, affine, nf4, codebook or dual can"
+            )))
         }
+        values => Ok(Spec::Sparse { pattern, values: Box::new(values) }),
     }
+}
 
-    fn flag(&mut self, name: &str) -> bool {
-        let at = self.flags.iter().position(|f| *f == name);
-        at.map(|at| self.flags.remove(at)).is_some()
-    }
-
-    fn finish(&self) -> Result<()> {
-        let left = self.named.first().map(|(name, _)| *name).or(self.flags.first().copied());
-        match (left, self.bits) {
-            (Some(left), _) => Err(self.error(&format!("has an unknown option `{left}`"))),
-            (None, Some(bits)) => Err(self.error(&format!("has an unknown option `{bits}`"))),
-            (None, None) => Ok(()),
+fn low_rank(options: &mut Options, inner: Option<&str>) -> Result<Spec> {
+    let share = options.number("the rank's share of the smaller side, e.g. `lowrank:0.25`", 0.0, 1.0)?;
+    let factors = inner.unwrap_or("f16").parse()?;
+    match factors {
+        Spec::LowRank { .. } | Spec::Auto { .. } => {
+            Err(options.error(&format!("cannot store its factors as `{factors}`")))
         }
+        factors => Ok(Spec::LowRank { share, factors: Box::new(factors) }),
     }
 }
 
@@ -117,16 +196,33 @@ impl fmt::Display for Spec {
         match self {
             Spec::F32 => write!(f, "f32"),
             Spec::F16 => write!(f, "f16"),
-            Spec::Palette { bits, rows, scale } => {
+            Spec::Palette { bits, rows, dim, factors } => {
                 write!(f, "palette:{bits}")?;
                 if let Some(rows) = rows {
                     write!(f, ":rows={rows}")?;
                 }
-                if *scale { write!(f, ":scale") } else { Ok(()) }
+                if *dim > 1 {
+                    write!(f, ":dim={dim}")?;
+                }
+                match factors {
+                    Factors::None => Ok(()),
+                    Factors::PerRow => write!(f, ":scale"),
+                    Factors::PerGroup(group) => write!(f, ":group={group}"),
+                }
             }
             Spec::Affine { bits, group, symmetric } => {
                 write!(f, "affine:{bits}:group={group}{}", if *symmetric { ":sym" } else { "" })
             }
+            Spec::Table { table: Table::Nf4, group } => write!(f, "nf4:group={group}"),
+            Spec::Table { table: Table::Fp4, group } => write!(f, "fp4:group={group}"),
+            Spec::Table { table: Table::Mxfp4, group: MX_GROUP } => write!(f, "mxfp4"),
+            Spec::Table { table: Table::Mxfp4, group } => write!(f, "mxfp4:group={group}"),
+            Spec::Codebook { books, bits, group } => write!(f, "codebook:{books}x{bits}:group={group}"),
+            Spec::Dual { group } => write!(f, "dual:group={group}"),
+            Spec::Sparse { pattern: Pattern::TwoOfFour, values } => write!(f, "sparse:2of4+{values}"),
+            Spec::Sparse { pattern: Pattern::Share(share), values } => write!(f, "sparse:{share}+{values}"),
+            Spec::LowRank { share, factors } => write!(f, "lowrank:{share}+{factors}"),
+            Spec::Auto { bits } => write!(f, "auto:{bits}"),
         }
     }
 }
@@ -137,22 +233,65 @@ mod tests {
 
     #[test]
     fn every_form_round_trips() {
-        for text in ["f32", "f16", "palette:4", "palette:3:rows=16:scale", "affine:4:group=64", "affine:2:group=32:sym"]
-        {
+        for text in [
+            "f32",
+            "f16",
+            "palette:4",
+            "palette:3:rows=16:scale",
+            "palette:6:rows=16:dim=4",
+            "palette:2:group=64",
+            "affine:4:group=64",
+            "affine:2:group=32:sym",
+            "nf4:group=64",
+            "fp4:group=16",
+            "mxfp4",
+            "codebook:2x8:group=8",
+            "dual:group=128",
+            "sparse:2of4+f16",
+            "sparse:0.75+affine:4:group=32",
+            "lowrank:0.25+sparse:0.5+f16",
+            "auto:3.5",
+        ] {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
         }
+        assert_eq!("sparse:2of4".parse::<Spec>().unwrap().to_string(), "sparse:2of4+f16");
+        assert_eq!("lowrank:0.5".parse::<Spec>().unwrap().to_string(), "lowrank:0.5+f16");
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        for text in ["", "int4", "palette", "palette:5", "palette:4:4", "affine:4", "affine:7:group=32", "f16:2"] {
-            assert!(matches!(text.parse::<Spec>(), Err(Error::Usage(_))), "{text}");
-        }
-        for text in ["affine:4:group=0", "palette:4:rows=x", "palette:4:sym", "affine:4:group=8:group=8"] {
-            assert!(matches!(text.parse::<Spec>(), Err(Error::Usage(_))), "{text}");
-        }
-        for text in ["nf4:group=64", "auto:3", "palette:4:dim=2"] {
-            assert!(matches!(text.parse::<Spec>(), Err(Error::Unsupported(_))), "{text}");
+        for (text, says) in [
+            ("", "is not an encoding"),
+            ("int4", "palette:BITS"),
+            ("palette", "number of bits"),
+            ("palette:5", "[1, 2, 3, 4, 6, 8]"),
+            ("palette:4:4", "unknown option `4`"),
+            ("palette:4:rows=x", "rows=x"),
+            ("palette:4:sym", "unknown option `sym`"),
+            ("palette:4:dim=3", "dim=2"),
+            ("palette:4:dim=2:rows=3", "multiple"),
+            ("affine:4", "group=G"),
+            ("affine:7:group=32", "number of bits"),
+            ("affine:4:group=0", "group=0"),
+            ("affine:4:group=8:group=8", "unknown option `group`"),
+            ("f16:2", "unknown option `2`"),
+            ("nf4", "group=G"),
+            ("codebook:2:group=8", "codebook:2x8:group=8"),
+            ("codebook:2x17:group=8", "1 to 16 bits"),
+            ("codebook:2x8:group=7", "group=8"),
+            ("dual", "group=G"),
+            ("sparse", "2of4"),
+            ("sparse:1.5", "between 0 and 1"),
+            ("sparse:0.5+f32", "f16"),
+            ("sparse:0.5+", "is not an encoding"),
+            ("lowrank:0.5+auto:4", "factors"),
+            ("auto", "auto:3.5"),
+            ("f16+f16", "`+`"),
+        ] {
+            match text.parse::<Spec>() {
+                Err(Error::Usage(what)) => assert!(what.contains(says), "{text}: {what}"),
+                other => panic!("{text}: {other:?}"),
+            }
         }
     }
 }

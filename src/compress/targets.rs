@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::Result;
-use crate::graph::{Attr, Graph, ValueId, Weight};
+use crate::graph::{Attr, Graph, Node, ValueId, Weight};
 use crate::tensor::Tensor;
 
 /// A weight and the activations it multiplies.
@@ -13,18 +13,62 @@ pub struct Target {
     pub name: String,
     pub weight: ValueId,
     /// The value whose statistics calibrate the weight, and its layout; `None` where a row is not one product.
-    pub calibration: Option<(ValueId, Layout)>,
-    /// Index of the node, for its bias; `None` when several nodes share the weight.
-    pub node: Option<usize>,
+    pub inputs: Option<(ValueId, Layout)>,
+    /// The node's output, for its bias; `None` when several nodes share the weight.
+    pub output: Option<ValueId>,
 }
 
-/// Where the channels of an activation are.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How the rows of a weight meet an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layout {
     /// `[batch, channels, …]`: input of a 1×1 convolution.
     ChannelsSecond,
     /// `[…, channels]`: input of a linear layer.
     ChannelsLast,
+    /// `[batch, channels, height, width]`: input of a larger convolution.
+    Patches(Window),
+    /// The same where each channel has filters of its own.
+    Depthwise(Window),
+}
+
+/// What a convolution sees at a time, per axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Window {
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    /// Top, left, bottom, right.
+    pub pads: [usize; 4],
+}
+
+/// The layout of a convolution's input; `None` where no statistics are gathered.
+fn convolution(node: &Node, shape: &[usize]) -> Option<Layout> {
+    let group = node.attrs.int_or("group", 1);
+    if group == 1 && shape[2..].iter().all(|&k| k == 1) {
+        return Some(Layout::ChannelsSecond);
+    }
+    if !matches!(node.attrs.string_or("auto_pad", "NOTSET"), "NOTSET" | "VALID") {
+        return None;
+    }
+    let sizes = |name: &str, count: usize, default: usize| -> Option<Vec<usize>> {
+        let given: Option<Vec<usize>> = node.attrs.ints(name).map(|v| v.iter().map(|&n| n.max(0) as usize).collect());
+        given.or(Some(vec![default; count])).filter(|v| v.len() == count)
+    };
+    let &[rows, inputs, high, wide] = shape else { return None };
+    let window = Window {
+        kernel: [high, wide],
+        strides: sizes("strides", 2, 1)?.try_into().ok().filter(|s: &[usize; 2]| !s.contains(&0))?,
+        dilations: sizes("dilations", 2, 1)?.try_into().ok()?,
+        pads: sizes("pads", 4, 0)?.try_into().ok()?,
+    };
+    if high == 0 || wide == 0 {
+        return None;
+    }
+    match group {
+        1 => Some(Layout::Patches(window)),
+        _ if inputs == 1 && rows as i64 == group => Some(Layout::Depthwise(window)),
+        _ => None,
+    }
 }
 
 /// All of them in node order. Products with a constant `[inputs, outputs]` become `fewbit.Linear` or Gemm with the
@@ -41,11 +85,8 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
         if dense.slice::<f32>().is_err() || shape.len() < 2 || dense.is_empty() || !wanted(&name) {
             continue;
         }
-        let (weight, calibration) = match node.op.as_str() {
-            "Conv" => {
-                let pointwise = shape[2..].iter().all(|&k| k == 1) && node.attrs.int_or("group", 1) == 1;
-                (weight, pointwise.then_some((input, Layout::ChannelsSecond)))
-            }
+        let (weight, inputs) = match node.op.as_str() {
+            "Conv" => (weight, convolution(node, &shape).map(|layout| (input, layout))),
             "ConvTranspose" => (weight, None),
             "Gemm" if node.attrs.flag("transA") || shape.len() != 2 => continue,
             "Gemm" => {
@@ -64,10 +105,11 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
             _ => continue,
         };
         match by_weight.get(&weight).and_then(|at| found.get_mut(at)) {
-            Some(shared) => shared.node = None,
+            Some(shared) => shared.output = None,
             None => {
                 by_weight.insert(weight, index);
-                found.insert(index, Target { name, weight, calibration, node: Some(index) });
+                let output = graph.nodes[index].outputs.first().copied().flatten();
+                found.insert(index, Target { name, weight, inputs, output });
             }
         }
     }

@@ -11,17 +11,19 @@ pub mod half_float;
 pub mod kquant;
 pub mod palette;
 pub mod parts;
+pub mod sparse;
 pub mod tables;
-
-use std::fmt;
 
 pub use affine::{Affine, Zero};
 pub use codebook::Codebook;
 pub use dual::Dual;
-pub use encoding::{Encoding, Stored};
+pub use encoding::{Encoding, Nested, Stored};
 pub use half_float::HalfFloat;
 pub use kquant::KQuant;
 pub use palette::{Palette, Scale};
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::Result;
 use crate::tensor::{Shape, Tensor};
@@ -75,6 +77,42 @@ encodings! {
     KQuant = "kquant",
     Codebook = "codebook",
     Dual = "dual",
+    Sparse = "sparse",
+}
+
+/// Sparse weights whose values have one of the other encodings.
+pub type Sparse = sparse::Sparse<Encoded>;
+
+impl Encoding for Encoded {
+    fn shape(&self) -> &[usize] {
+        self.as_encoding().shape()
+    }
+
+    fn name(&self) -> String {
+        self.as_encoding().name()
+    }
+
+    fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
+        self.as_encoding().decode(row, col, out);
+    }
+
+    fn fields(&self) -> Vec<(&'static str, usize)> {
+        self.as_encoding().fields()
+    }
+
+    fn parts(&self) -> Vec<(&'static str, &Tensor)> {
+        self.as_encoding().parts()
+    }
+}
+
+impl Nested for Encoded {
+    fn kind(&self) -> &'static str {
+        Encoded::kind(self)
+    }
+
+    fn restore(kind: &str, shape: Shape, stored: &Stored) -> Option<Result<Self>> {
+        Encoded::restore(kind, shape, stored)
+    }
 }
 
 impl Encoded {
@@ -92,16 +130,41 @@ impl Encoded {
 
     /// The same rows and columns under another shape.
     pub fn reshaped(&self, shape: Shape) -> Result<Self> {
-        let encoding = self.as_encoding();
-        let fields = encoding.fields().into_iter().map(|(name, number)| (name.to_string(), number)).collect();
-        let parts = encoding.parts().into_iter().map(|(name, part)| (name.to_string(), part.clone())).collect();
-        let restored = Self::restore(self.kind(), shape, &Stored { fields, parts });
+        let parts = self.stored_parts().into_iter().map(|(name, part)| (name, part.clone())).collect();
+        let stored = Stored { fields: self.stored_fields(), words: self.stored_words(), parts };
+        let restored = Self::restore(self.kind(), shape, &stored);
         restored.unwrap_or_else(|| Err(crate::Error::Unsupported(format!("encoding `{}`", self.kind()))))
+    }
+
+    /// The numbers of the stored form, with those of an encoding inside.
+    pub fn stored_fields(&self) -> BTreeMap<String, usize> {
+        let own = self.as_encoding().fields().into_iter().map(|(name, number)| (name.to_string(), number));
+        let inner = self.inner().map(Encoded::stored_fields).unwrap_or_default();
+        own.chain(inner.into_iter().map(|(name, number)| (below(&name), number))).collect()
+    }
+
+    /// The words of the stored form: the kind of an encoding inside.
+    pub fn stored_words(&self) -> BTreeMap<String, String> {
+        self.inner().map(|inner| (sparse::VALUES.to_string(), inner.kind().to_string())).into_iter().collect()
+    }
+
+    /// The tensors of the stored form, with those of an encoding inside.
+    pub fn stored_parts(&self) -> Vec<(String, &Tensor)> {
+        let own = self.as_encoding().parts().into_iter().map(|(name, part)| (name.to_string(), part));
+        let inner = self.inner().map(Encoded::stored_parts).unwrap_or_default();
+        own.chain(inner.into_iter().map(|(name, part)| (below(&name), part))).collect()
+    }
+
+    fn inner(&self) -> Option<&Encoded> {
+        match self {
+            Encoded::Sparse(sparse) => Some(sparse.values()),
+            _ => None,
+        }
     }
 
     /// Bytes of the stored form: codes, tables, scales and zero points.
     pub fn bytes(&self) -> usize {
-        self.as_encoding().parts().iter().map(|(_, t)| t.bytes().len()).sum()
+        self.stored_parts().iter().map(|(_, t)| t.bytes().len()).sum()
     }
 
     pub fn bits_per_weight(&self) -> f64 {
@@ -119,6 +182,10 @@ impl Encoded {
         }
         Tensor::new(self.shape(), &data)
     }
+}
+
+fn below(name: &str) -> String {
+    format!("{}.{name}", sparse::VALUES)
 }
 
 impl fmt::Debug for Encoded {

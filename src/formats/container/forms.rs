@@ -89,6 +89,7 @@ impl<'de> Deserialize<'de> for StoredWeight {
                         "encoding" => weight.encoding = map.next_value()?,
                         "tensor" => weight.tensor = Some(map.next_value()?),
                         "shape" => weight.shape = Some(map.next_value()?),
+                        "words" => weight.words = map.next_value()?,
                         "parts" => weight.parts = map.next_value()?,
                         _ => {
                             let number = map.next_value()?;

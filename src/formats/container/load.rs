@@ -224,7 +224,7 @@ impl Tensors {
         if spec.encoding == "dense" {
             return Ok(Weight::Dense(self.get(&spec.tensor.ok_or_else(|| lacks("tensor"))?)?));
         }
-        let mut stored = Stored { fields: spec.fields, ..Stored::default() };
+        let mut stored = Stored { fields: spec.fields, words: spec.words, ..Stored::default() };
         for (part, name) in spec.parts {
             stored.parts.insert(part, self.get(&name)?);
         }

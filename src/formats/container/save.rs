@@ -88,13 +88,13 @@ impl<'a> Tensors<'a> {
             }
             Weight::Encoded(encoded) => encoded.as_ref(),
         };
-        let encoding = encoded.as_encoding();
-        let parts = encoding.parts().into_iter();
+        let parts = encoded.stored_parts().into_iter();
         StoredWeight {
             encoding: encoded.kind().into(),
-            fields: encoding.fields().into_iter().map(|(name, number)| (name.to_string(), number)).collect(),
+            fields: encoded.stored_fields(),
+            words: encoded.stored_words(),
             shape: Some(encoded.shape().to_vec()),
-            parts: parts.map(|(part, t)| (part.to_string(), self.add(&format!("{name}.{part}"), t))).collect(),
+            parts: parts.map(|(part, t)| (part.clone(), self.add(&format!("{name}.{part}"), t))).collect(),
             ..StoredWeight::default()
         }
     }

@@ -102,6 +102,9 @@ pub struct StoredWeight {
     /// The encoding's numbers: `bits`, `group`, …
     #[serde(flatten)]
     pub fields: BTreeMap<String, usize>,
+    /// Its words, by name: the kind of an encoding inside.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub words: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
     /// The tensor of each part.

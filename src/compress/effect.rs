@@ -1,0 +1,76 @@
+//! What an error in one layer does to the output of the model, found by making one.
+
+use std::collections::HashMap;
+
+use super::calibrate::{Inputs, only_input};
+use super::encode::encode_with;
+use super::feedback::Statistics;
+use super::report::{output_error, weight_error};
+use super::spec::{Factors, Spec};
+use super::targets::Target;
+use crate::graph::{Model, Weight};
+use crate::runtime::{Device, Session};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// Samples that are run with each layer's error.
+const SAMPLES: usize = 6;
+/// The error that is made.
+const CRUDE: Spec = Spec::Palette { bits: 3, rows: None, dim: 1, factors: Factors::PerRow };
+
+/// For each target: relative squared error of the model's outputs per squared error of the layer's output (of its
+/// weights, where it has no statistics). Without samples, per relative squared error of the weights.
+/// `progress` is called after each target.
+pub fn effects(
+    model: &Model,
+    targets: &[&Target],
+    statistics: &HashMap<Inputs, Statistics>,
+    samples: &[Tensor],
+    device: &Device,
+    mut progress: impl FnMut(),
+) -> Result<Vec<f64>> {
+    let some: Vec<&Tensor> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).collect();
+    let exact = if some.is_empty() { Vec::new() } else { outputs(model, &some, device)? };
+    let one = |target: &&Target| {
+        let dense = model.graph.weights.get(&target.weight).and_then(Weight::dense);
+        let dense = dense.ok_or_else(|| Error::Usage(format!("`{}` is already in a few-bit encoding", target.name)))?;
+        if some.is_empty() {
+            let norm: f64 = dense.slice::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum();
+            return Ok(1.0 / norm.max(f64::MIN_POSITIVE));
+        }
+        let crude = encode_with(dense, &CRUDE, None, None)?;
+        let statistics = target.inputs.and_then(|inputs| statistics.get(&inputs));
+        let layer = match super::encode::fitting(dense, statistics) {
+            Some(s) => output_error(dense, &crude, s)?.0,
+            None => weight_error(dense, &crude)?.0,
+        };
+        let mut changed = model.clone();
+        changed.graph.weights.insert(target.weight, crude);
+        let whole = relative(&exact, &outputs(&changed, &some, device)?);
+        progress();
+        Ok(if layer > 0.0 { whole / layer } else { 0.0 })
+    };
+    targets.iter().map(one).collect()
+}
+
+/// All outputs of all samples that are floats.
+fn outputs(model: &Model, samples: &[&Tensor], device: &Device) -> Result<Vec<Vec<f32>>> {
+    let (_, name) = only_input(model)?;
+    let mut session = Session::new(model, device)?;
+    let mut found = Vec::new();
+    for sample in samples {
+        let outputs = session.run(&[(&name, sample)])?;
+        found.extend(outputs.iter().filter_map(|(_, t)| t.slice::<f32>().ok()).map(<[f32]>::to_vec));
+    }
+    Ok(found)
+}
+
+/// Mean over tensors of `‖a − b‖² / ‖a‖²`.
+fn relative(exact: &[Vec<f32>], changed: &[Vec<f32>]) -> f64 {
+    let one = |(a, b): (&Vec<f32>, &Vec<f32>)| {
+        let error: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let norm: f64 = a.iter().map(|&a| f64::from(a).powi(2)).sum();
+        if norm > 0.0 { error / norm } else { 0.0 }
+    };
+    exact.iter().zip(changed).map(one).sum::<f64>() / exact.len().max(1) as f64
+}

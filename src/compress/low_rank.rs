@@ -1,0 +1,69 @@
+//! Linear layers as two thinner ones: `W ≈ left · right`, with bias and activation on the second.
+
+use std::collections::HashMap;
+
+use super::calibrate::Inputs;
+use super::feedback::Statistics;
+use super::svd;
+use super::targets::{Layout, Target};
+use crate::Result;
+use crate::graph::{Attr, Attrs, Graph, Node, Weight};
+use crate::tensor::Tensor;
+
+/// Splits the layers of a target into two, if rank `share` of the smaller side makes them smaller; `None` leaves all as
+/// it was. Statistics of the inputs decide what matters, and those of the second factor's inputs are added to them.
+pub fn split(
+    graph: &mut Graph,
+    target: &Target,
+    share: f64,
+    statistics: &mut HashMap<Inputs, Statistics>,
+) -> Result<Option<[Target; 2]>> {
+    let dense = graph.weights.get(&target.weight).and_then(Weight::dense);
+    let (Some(dense), Some((_, Layout::ChannelsLast))) = (dense, target.inputs) else { return Ok(None) };
+    let &[rows, cols] = dense.shape() else { return Ok(None) };
+    let rank = ((rows.min(cols) as f64 * share).round() as usize).max(1);
+    if rank * (rows + cols) >= rows * cols {
+        return Ok(None);
+    }
+    let seen = target.inputs.and_then(|inputs| statistics.get(&inputs)).filter(|s| s.samples > 0);
+    let factors = weighted(dense.slice::<f32>()?, rows, cols, rank, seen);
+    let passed = seen.map(|s| s.through(&factors.right));
+
+    let right_name = format!("{}.right", target.name);
+    let right = graph.add_weight(right_name.clone(), Weight::Dense(Tensor::new([rank, cols], &factors.right)?));
+    graph.weights.insert(target.weight, Weight::Dense(Tensor::new([rows, rank], &factors.left)?));
+    let mut second = target.clone();
+    let mut first = Target { name: right_name, weight: right, output: None, ..target.clone() };
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        if graph.nodes[index].input(1) == Some(target.weight) {
+            let name = format!("{}.right", graph.nodes[index].name);
+            let middle = graph.add_value(name.clone());
+            let input = graph.nodes[index].inputs[0].replace(middle);
+            let mut attrs = Attrs::default();
+            attrs.set("transposed", Attr::Int(1));
+            let (inputs, outputs) = (vec![input, Some(right)], vec![Some(middle)]);
+            graph.nodes.insert(index, Node { name, op: "fewbit.Linear".into(), inputs, outputs, attrs });
+            (first.output, second.inputs) = (None, Some((middle, Layout::ChannelsLast)));
+            index += 1;
+        }
+        index += 1;
+    }
+    if let (Some(passed), Some(inputs)) = (passed, second.inputs) {
+        statistics.insert(inputs, passed);
+    }
+    Ok(Some([first, second]))
+}
+
+/// Factors of least error, each column weighted by the root of its input's mean square.
+fn weighted(data: &[f32], rows: usize, cols: usize, rank: usize, seen: Option<&Statistics>) -> svd::Factors {
+    let Some(seen) = seen.filter(|s| s.inputs == cols) else { return svd::factors(data, rows, cols, rank) };
+    let weights: Vec<f32> = seen.importance().iter().map(|i| i.sqrt()).collect();
+    let scaled: Vec<f32> =
+        data.chunks_exact(cols).flat_map(|row| row.iter().zip(&weights).map(|(v, w)| v * w)).collect();
+    let mut factors = svd::factors(&scaled, rows, cols, rank);
+    for row in factors.right.chunks_exact_mut(cols) {
+        row.iter_mut().zip(&weights).for_each(|(v, w)| *v /= w);
+    }
+    factors
+}
