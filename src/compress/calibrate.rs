@@ -9,8 +9,10 @@ use crate::runtime::{Device, Session};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// Positions taken of one activation at most, evenly spaced: neighbours in an image tell much the same.
-const POSITIONS: usize = 512;
+/// Positions taken of each activation, over all samples: several times as many as weights have inputs.
+const POSITIONS: usize = 12288;
+/// Positions taken of one sample at most, evenly spaced: neighbours in an image tell much the same.
+const PER_SAMPLE: usize = 512;
 
 /// An activation and how weights meet it.
 pub type Inputs = (ValueId, Layout);
@@ -43,6 +45,7 @@ pub fn statistics(
     spied.graph.outputs = outputs.into_iter().collect();
     let mut session = Session::new(&spied, device)?;
     let mut found: HashMap<Inputs, Statistics> = HashMap::new();
+    let positions = POSITIONS.div_ceil(samples.len().max(1)).min(PER_SAMPLE);
     for sample in samples {
         let outputs = if spied.graph.outputs.is_empty() { Vec::new() } else { session.run(&[(&name, sample)])? };
         let mut seen: HashMap<ValueId, &Tensor> =
@@ -50,7 +53,7 @@ pub fn statistics(
         seen.insert(input, sample);
         for inputs in &wanted {
             let Some(tensor) = seen.get(&inputs.0) else { continue };
-            let (count, positions, x) = columns(tensor, inputs.1)?;
+            let (count, positions, x) = columns(tensor, inputs.1, positions)?;
             found.entry(*inputs).or_insert_with(|| Statistics::new(count)).add(&x, positions);
         }
         progress();
@@ -61,18 +64,18 @@ pub fn statistics(
     Ok(found)
 }
 
-/// `[inputs of a row, positions]` of an activation, about `POSITIONS` of them.
-fn columns(tensor: &Tensor, layout: Layout) -> Result<(usize, usize, Vec<f32>)> {
+/// `[inputs of a row, positions]` of an activation, `most` of them or fewer.
+fn columns(tensor: &Tensor, layout: Layout, most: usize) -> Result<(usize, usize, Vec<f32>)> {
     let (shape, data) = (tensor.shape(), tensor.slice::<f32>()?);
     // Element of channel c at position p: the strides of the two layouts.
     let (channels, inner) = match layout {
         Layout::ChannelsSecond => (shape.get(1).copied().unwrap_or(1), shape.iter().skip(2).product()),
         Layout::ChannelsLast => (shape.last().copied().unwrap_or(1), 1usize),
-        Layout::Patches(window) => return patches(shape, data, window, false),
-        Layout::Depthwise(window) => return patches(shape, data, window, true),
+        Layout::Patches(window) => return patches(shape, data, window, false, most),
+        Layout::Depthwise(window) => return patches(shape, data, window, true, most),
     };
     let all = data.len() / channels.max(1);
-    let step = all.div_ceil(POSITIONS).max(1);
+    let step = all.div_ceil(most).max(1);
     let picked: Vec<usize> = (0..all).step_by(step).collect();
     let mut x = Vec::with_capacity(channels * picked.len());
     for c in 0..channels {
@@ -86,7 +89,13 @@ fn columns(tensor: &Tensor, layout: Layout) -> Result<(usize, usize, Vec<f32>)> 
 
 /// What a convolution's window sees of `[batch, channels, height, width]`: `[channels · window, positions]`, or
 /// `[window, positions · channels]` where each channel has filters of its own.
-fn patches(shape: &[usize], data: &[f32], window: Window, depthwise: bool) -> Result<(usize, usize, Vec<f32>)> {
+fn patches(
+    shape: &[usize],
+    data: &[f32],
+    window: Window,
+    depthwise: bool,
+    most: usize,
+) -> Result<(usize, usize, Vec<f32>)> {
     let &[batch, channels, height, width] = shape else {
         return Err(Error::Usage(format!("a convolution over two axes got an input of shape {shape:?}")));
     };
@@ -99,7 +108,7 @@ fn patches(shape: &[usize], data: &[f32], window: Window, depthwise: bool) -> Re
     };
     let [rows, cols] = [out(0), out(1)];
     let all = if depthwise { batch * channels * rows * cols } else { batch * rows * cols };
-    let picked: Vec<usize> = (0..all).step_by(all.div_ceil(POSITIONS).max(1)).collect();
+    let picked: Vec<usize> = (0..all).step_by(all.div_ceil(most).max(1)).collect();
     let taps = window.kernel[0] * window.kernel[1];
     let inputs = if depthwise { taps } else { channels * taps };
     let mut x = Vec::with_capacity(inputs * picked.len());
@@ -129,12 +138,12 @@ mod tests {
         let data: Vec<f32> = (1..=18).map(|v| v as f32).collect();
         let window = Window { kernel: [2, 2], strides: [2, 1], dilations: [1, 1], pads: [1, 0, 0, 0] };
         // 2 channels of 3×3; windows at rows −1 and 1, columns 0 and 1.
-        let (inputs, positions, x) = patches(&[1, 2, 3, 3], &data, window, false).unwrap();
+        let (inputs, positions, x) = patches(&[1, 2, 3, 3], &data, window, false, 512).unwrap();
         assert_eq!((inputs, positions), (8, 4));
         assert_eq!(x[..4], [0.0, 0.0, 4.0, 5.0]);
         assert_eq!(x[3 * 4..4 * 4], [2.0, 3.0, 8.0, 9.0]);
         assert_eq!(x[4 * 4..5 * 4], [0.0, 0.0, 13.0, 14.0]);
-        let (inputs, positions, x) = patches(&[1, 2, 3, 3], &data, window, true).unwrap();
+        let (inputs, positions, x) = patches(&[1, 2, 3, 3], &data, window, true, 512).unwrap();
         assert_eq!((inputs, positions), (4, 8));
         assert_eq!(x[..8], [0.0, 0.0, 4.0, 5.0, 0.0, 0.0, 13.0, 14.0]);
     }

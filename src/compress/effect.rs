@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::calibrate::{Inputs, only_input};
-use super::encode::encode_with;
+use super::encode::{encode_with, fitting};
 use super::feedback::Statistics;
 use super::report::{output_error, weight_error};
 use super::spec::{Factors, Spec};
@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Samples that are run with each layer's error.
-const SAMPLES: usize = 6;
+const SAMPLES: usize = 4;
 /// The error that is made.
 const CRUDE: Spec = Spec::Palette { bits: 3, rows: None, dim: 1, factors: Factors::PerRow };
 
@@ -40,7 +40,7 @@ pub fn effects(
         }
         let crude = encode_with(dense, &CRUDE, None, None)?;
         let statistics = target.inputs.and_then(|inputs| statistics.get(&inputs));
-        let layer = match super::encode::fitting(dense, statistics) {
+        let layer = match fitting(dense, statistics) {
             Some(s) => output_error(dense, &crude, s)?.0,
             None => weight_error(dense, &crude)?.0,
         };

@@ -3,6 +3,8 @@
 
 use rayon::prelude::*;
 
+use super::product;
+
 /// What calibration saw at the inputs of a weight `[rows, inputs]`.
 #[derive(Clone, Debug)]
 pub struct Statistics {
@@ -26,15 +28,8 @@ impl Statistics {
         if samples == 0 || x.len() != self.inputs * samples {
             return;
         }
-        let n = self.inputs;
-        self.second.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
-            let a = &x[i * samples..(i + 1) * samples];
-            // The upper triangle; nothing reads the other part.
-            for (j, h) in row.iter_mut().enumerate().skip(i) {
-                let b = &x[j * samples..(j + 1) * samples];
-                *h += a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            }
-        });
+        let square = product::by_rows(x, x, samples);
+        self.second.iter_mut().zip(square).for_each(|(sum, s)| *sum += s);
         for (sum, x) in self.first.iter_mut().zip(x.chunks_exact(samples)) {
             *sum += x.iter().sum::<f32>();
         }
@@ -49,31 +44,18 @@ impl Statistics {
         diagonal.iter().map(|d| if mean > 0.0 { d / mean + FLOOR } else { 1.0 }).collect()
     }
 
-    /// `‖e · X‖²` of a row `[inputs]`.
-    pub fn energy(&self, row: &[f32]) -> f64 {
-        let n = self.inputs;
-        let products = row.iter().enumerate().filter(|(_, e)| **e != 0.0).map(|(i, &e)| {
-            let h = &self.second[i * n + i..(i + 1) * n];
-            let rest: f32 = h[1..].iter().zip(&row[i + 1..]).map(|(h, e)| h * e).sum();
-            f64::from(e) * (f64::from(h[0]) * f64::from(e) + 2.0 * f64::from(rest))
-        });
-        products.sum()
+    /// `‖rows · X‖²`, all together; rows are `[inputs]`.
+    pub fn energy(&self, rows: &[f32]) -> f64 {
+        let through = product::by_rows(rows, &self.second, self.inputs);
+        through.iter().zip(rows).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>().max(0.0)
     }
 
     /// Statistics of `matrix · x`, whose rows are `[inputs]`.
     pub fn through(&self, matrix: &[f32]) -> Statistics {
-        let n = self.inputs;
-        let full = |i: usize, j: usize| self.second[i.min(j) * n + i.max(j)];
-        let rows: Vec<&[f32]> = matrix.chunks_exact(n.max(1)).collect();
-        // M · H, a row of the result per row of M.
-        let product: Vec<Vec<f32>> = rows
-            .par_iter()
-            .map(|row| (0..n).map(|j| row.iter().enumerate().map(|(i, m)| m * full(i, j)).sum()).collect())
-            .collect();
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        let second = product.iter().flat_map(|p| rows.iter().map(|row| dot(p, row))).collect();
-        let first = rows.iter().map(|row| dot(row, &self.first)).collect();
-        Statistics { inputs: rows.len(), second, first, samples: self.samples, shared: false }
+        let through = product::by_rows(matrix, &self.second, self.inputs);
+        let second = product::by_rows(&through, matrix, self.inputs);
+        let first = product::by_rows(matrix, &self.first, self.inputs);
+        Statistics { inputs: first.len(), second, first, samples: self.samples, shared: false }
     }
 
     /// Mean of each input.
@@ -103,7 +85,7 @@ impl Feedback {
         order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
         let mut h: Vec<f64> = Vec::with_capacity(n * n);
         for &i in &order {
-            h.extend(order.iter().map(|&j| f64::from(statistics.second[i.min(j) * n + i.max(j)])));
+            h.extend(order.iter().map(|&j| f64::from(statistics.second[i * n + j])));
         }
         let mean = h.iter().step_by(n + 1).sum::<f64>() / n.max(1) as f64;
         for d in h.iter_mut().step_by(n + 1) {
@@ -113,7 +95,7 @@ impl Feedback {
         for j in (0..n).rev() {
             let (above, from_j) = h.split_at_mut(j * n);
             let row_j = &mut from_j[..n];
-            let square = row_j[j] - row_j[j + 1..].iter().map(|v| v * v).sum::<f64>();
+            let square = row_j[j] - product::dot(&row_j[j + 1..], &row_j[j + 1..]);
             if square.is_nan() || square <= 0.0 {
                 return None;
             }
@@ -121,8 +103,7 @@ impl Feedback {
             row_j[j] = pivot;
             let tail = &row_j[j + 1..];
             above.par_chunks_mut(n).for_each(|row| {
-                let dot: f64 = row[j + 1..].iter().zip(tail).map(|(a, b)| a * b).sum();
-                row[j] = (row[j] - dot) / pivot;
+                row[j] = (row[j] - product::dot(&row[j + 1..], tail)) / pivot;
             });
         }
         let mut factor = vec![0f32; n * n];

@@ -16,6 +16,7 @@ pub mod low_rank;
 pub mod model;
 pub mod options;
 pub mod palette;
+pub mod product;
 pub mod report;
 pub mod round;
 pub mod rules;

@@ -1,5 +1,6 @@
 //! What became of each weight, and how far off it is.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::feedback::Statistics;
@@ -45,39 +46,44 @@ impl TensorReport {
     }
 }
 
+/// Rows that are decoded at a time.
+const ROWS: usize = 96;
+
 /// `‖W − Ŵ‖²` and `‖W‖²`.
 pub fn weight_error(dense: &Tensor, encoded: &Weight) -> Result<(f64, f64)> {
-    let square = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
-    by_row(dense, encoded, |change, row| (square(change), square(row)))
+    let square = |rows: &[f32]| rows.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+    by_rows(dense, encoded, |change, rows| (square(change), square(rows)))
 }
 
 /// `‖(W − Ŵ) X‖²` and `‖W X‖²`; statistics of as many inputs as the weight has columns.
 pub fn output_error(dense: &Tensor, encoded: &Weight, statistics: &Statistics) -> Result<(f64, f64)> {
-    by_row(dense, encoded, |change, row| (statistics.energy(change), statistics.energy(row)))
+    by_rows(dense, encoded, |change, rows| (statistics.energy(change), statistics.energy(rows)))
 }
 
-/// Sums of a measure of each row's `W − Ŵ` and `W`, decoding one row at a time.
-fn by_row(
+/// Sums of a measure of `W − Ŵ` and `W`, decoding a few rows at a time.
+fn by_rows(
     dense: &Tensor,
     encoded: &Weight,
     measure: impl Fn(&[f32], &[f32]) -> (f64, f64) + Sync,
 ) -> Result<(f64, f64)> {
-    use rayon::prelude::*;
     let rows = dense.shape().first().copied().unwrap_or(0).max(1);
     let cols = (dense.len() / rows).max(1);
     let data = dense.slice::<f32>()?;
     let same = if let Weight::Dense(other) = encoded { Some(other.slice::<f32>()?) } else { None };
-    let one = |(index, row): (usize, &[f32])| {
-        let mut change = vec![0f32; row.len()];
+    let one = |(block, rows): (usize, &[f32])| {
+        let mut change = vec![0f32; rows.len()];
         match (encoded, same) {
-            (Weight::Encoded(encoded), _) => encoded.as_encoding().decode(index, 0, &mut change),
-            (_, Some(other)) => change.copy_from_slice(&other[index * cols..][..row.len()]),
+            (Weight::Encoded(encoded), _) => {
+                let decoded = change.chunks_mut(cols).enumerate();
+                decoded.for_each(|(i, row)| encoded.as_encoding().decode(block * ROWS + i, 0, row));
+            }
+            (_, Some(other)) => change.copy_from_slice(&other[block * ROWS * cols..][..rows.len()]),
             _ => {}
         }
-        change.iter_mut().zip(row).for_each(|(c, v)| *c = v - *c);
-        measure(&change, row)
+        change.iter_mut().zip(rows).for_each(|(c, v)| *c = v - *c);
+        measure(&change, rows)
     };
     // Collected in order: the sum must not depend on the threads.
-    let each: Vec<(f64, f64)> = data.par_chunks(cols).enumerate().map(one).collect();
+    let each: Vec<(f64, f64)> = data.par_chunks(ROWS * cols).enumerate().map(one).collect();
     Ok(each.into_iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1)))
 }

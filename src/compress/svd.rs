@@ -3,6 +3,8 @@
 
 use rayon::prelude::*;
 
+use super::product::dot;
+
 /// Directions beyond the rank that the range finder keeps.
 const SPARE: usize = 16;
 /// Power iterations: each sharpens the gap between what is kept and what is not.
@@ -57,10 +59,6 @@ pub fn factors(matrix: &[f32], rows: usize, cols: usize, rank: usize) -> Factors
         right.extend(small[i].iter().map(|v| if root > 0.0 { (v / root) as f32 } else { 0.0 }));
     }
     Factors { left, right }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn mixed_dot(a: &[f32], b: &[f64]) -> f64 {

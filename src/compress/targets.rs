@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::Result;
 use crate::graph::{Attr, Graph, Node, ValueId, Weight};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// A weight and the activations it multiplies.
 #[derive(Clone, Debug)]
@@ -76,7 +76,10 @@ fn convolution(node: &Node, shape: &[usize]) -> Option<Layout> {
 pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Target>> {
     let mut found: BTreeMap<usize, Target> = BTreeMap::new();
     let mut by_weight: HashMap<ValueId, usize> = HashMap::new();
-    for index in 0..graph.nodes.len() {
+    let mut next = 0;
+    while next < graph.nodes.len() {
+        let index = next;
+        next += 1;
         let node = &graph.nodes[index];
         let (Some(input), Some(weight)) = (node.input(0), node.input(1)) else { continue };
         let Some(dense) = graph.weights.get(&weight).and_then(Weight::dense) else { continue };
@@ -99,6 +102,7 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
                 let node = &mut graph.nodes[index];
                 node.op = "fewbit.Linear".into();
                 node.attrs.set("transposed", Attr::Int(1));
+                absorb_bias(graph, index, shape[1]);
                 (rows, Some((input, Layout::ChannelsLast)))
             }
             "fewbit.Linear" if node.attrs.flag("transposed") => (weight, Some((input, Layout::ChannelsLast))),
@@ -117,6 +121,25 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
         graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs).copied().collect();
     graph.weights.retain(|id, _| used.contains(id));
     Ok(found.into_values().collect())
+}
+
+/// Takes the constant `[outputs]` that is added to a linear layer and to nothing else into the layer: a bias can make up
+/// for the errors of the weight.
+fn absorb_bias(graph: &mut Graph, index: usize, outputs: usize) {
+    let Some(product) = graph.nodes[index].outputs.first().copied().flatten() else { return };
+    let uses = |n: &Node| n.inputs.iter().filter(|id| **id == Some(product)).count();
+    let only = graph.nodes.iter().map(uses).sum::<usize>() == 1 && !graph.outputs.contains(&product);
+    let Some(at) = graph.nodes.iter().position(|n| uses(n) == 1).filter(|_| only) else { return };
+    let add = &graph.nodes[at];
+    let other = add.inputs.iter().copied().flatten().find(|&id| id != product);
+    let fits = |id| graph.weights.get(&id).is_some_and(|w| w.ty().shape == [outputs] && w.ty().dtype == DType::F32);
+    let (Some(bias), true) = (other.filter(|&id| fits(id)), add.op == "Add" && at > index) else { return };
+    let outputs = add.outputs.clone();
+    let node = &mut graph.nodes[index];
+    node.inputs.resize(3, None);
+    node.inputs[2] = Some(bias);
+    node.outputs = outputs;
+    graph.nodes.remove(at);
 }
 
 /// Gives the node at `index` its weight `[inputs, outputs]` as `[outputs, inputs]`: in place, or beside the old one if
