@@ -23,6 +23,7 @@ pub fn coded(e: &mut Emit, encoded: &Encoded) -> Result<Coded> {
         Encoded::KQuant(w) => kquant::coded(e, encoded, w),
         Encoded::Codebook(w) => codebook::coded(e, encoded, w),
         Encoded::Dual(w) => dual::coded(e, encoded, w),
+        Encoded::Sparse(_) => Err(e.unsupported("sparse weights")),
     }
 }
 
