@@ -29,7 +29,7 @@ fn ladder() -> Vec<Spec> {
     let palette = |bits, factors| Spec::Palette { bits, rows: None, dim: 1, factors };
     let affine = |bits, group| Spec::Affine { bits, group, symmetric: false };
     let mut ladder = vec![Spec::F16, affine(4, 64), affine(8, 128)];
-    ladder.extend([2, 3, 4, 6, 8].map(|bits| palette(bits, Factors::PerRow)));
+    ladder.extend([1, 2, 3, 4, 6, 8].map(|bits| palette(bits, Factors::PerRow)));
     ladder.extend([2, 3, 4].map(|bits| palette(bits, Factors::PerGroup(64))));
     ladder
 }
