@@ -42,7 +42,7 @@ fn compile_all(dir: &Path) -> Result<String, String> {
         for permutation in permute::permutations(&text, &stages).map_err(|e| format!("{}: {e}", file.display()))? {
             let name = permutation.kernel_name(&stem);
             let declarations = compile(dir, &stem, &permutation)?;
-            let reflected = reflect::reflect(&name, &declarations.join("\n"))?;
+            let reflected = reflect::reflect(&name, &declarations.concat())?;
             kernels.push(rust::Kernel { permutation, name, declarations, reflected });
         }
         out.module(&stem, &kernels)?;
@@ -72,6 +72,24 @@ fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result
     }
     let path = format!("package::{stem}").parse().map_err(|e| format!("{stem}: {e}"))?;
     let compiled = compiler.compile(&path).map_err(|e| format!("{}: {e}", permutation.kernel_name(stem)))?;
-    let squeeze = |text: String| text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n");
-    Ok(compiled.syntax.global_declarations.iter().map(|d| squeeze(d.to_string())).filter(|d| !d.is_empty()).collect())
+    let declarations = compiled.syntax.global_declarations.iter();
+    Ok(declarations.map(|d| squeeze(&d.to_string())).filter(|d| !d.is_empty()).collect())
+}
+
+/// WGSL without indentation and without spaces beside these signs, which mean the same without.
+fn squeeze(text: &str) -> String {
+    const SIGNS: &str = ",;:(){}[]=+*<>|^?";
+    let mut out = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let mut words = line.split(' ').filter(|word| !word.is_empty()).peekable();
+        while let Some(word) = words.next() {
+            out.push_str(word);
+            let glued = |c: Option<char>| c.is_some_and(|c| SIGNS.contains(c));
+            if words.peek().is_some_and(|next| !glued(out.chars().last()) && !glued(next.chars().next())) {
+                out.push(' ');
+            }
+        }
+        out.push('\n');
+    }
+    out
 }

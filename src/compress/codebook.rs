@@ -115,7 +115,7 @@ fn refit(books: &mut Books, points: &Points, codes: &[u32], book: usize) {
 /// Codes `[points, books]`.
 fn search(books: &Books, points: &Points) -> Vec<u32> {
     let searches: Vec<Search> = books.entries.iter().map(|entries| Search::new(entries, books.dim)).collect();
-    let codes = (0..points.len()).into_par_iter().with_min_len(64);
+    let codes = (0..points.count()).into_par_iter().with_min_len(64);
     codes.map_init(Vec::new, |scores, i| search_one(books, &searches, points.point(i), scores)).flatten_iter().collect()
 }
 

@@ -22,7 +22,7 @@ pub struct Points {
 }
 
 impl Points {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.weights.len()
     }
 
@@ -32,8 +32,8 @@ impl Points {
 
     /// At most `most` of them, evenly spaced.
     pub fn sample(&self, most: usize) -> Points {
-        let step = self.len().div_ceil(most.max(1)).max(1);
-        let picked = (0..self.len()).step_by(step);
+        let step = self.count().div_ceil(most.max(1)).max(1);
+        let picked = (0..self.count()).step_by(step);
         let weights = picked.clone().map(|i| self.weights[i]).collect();
         Points { dim: self.dim, data: picked.flat_map(|i| self.point(i)).copied().collect(), weights }
     }
@@ -56,7 +56,7 @@ impl Random {
 pub fn centres(points: &Points, k: usize) -> Vec<f32> {
     let dim = points.dim;
     let training = points.sample(TRAINING.max(2 * k));
-    if training.len() <= k {
+    if training.count() <= k {
         let mut centres = training.data;
         centres.resize(k * dim, 0.0);
         return centres;
@@ -78,7 +78,7 @@ pub fn centres(points: &Points, k: usize) -> Vec<f32> {
 
 /// Every so manieth point.
 fn spread(points: &Points, k: usize) -> Vec<f32> {
-    (0..k).flat_map(|c| points.point(c * points.len() / k)).copied().collect()
+    (0..k).flat_map(|c| points.point(c * points.count() / k)).copied().collect()
 }
 
 /// Each next seed is a point drawn with the probability of its error so far.
@@ -125,7 +125,7 @@ fn update(points: &Points, found: &[(u32, f32)], centres: &mut [f32]) {
         }
         if worst.is_empty() {
             let error = |&i: &usize| found[i].1 * points.weights[i];
-            worst = (0..points.len()).collect();
+            worst = (0..points.count()).collect();
             worst.sort_by(|a, b| error(a).total_cmp(&error(b)));
         }
         if let Some(i) = worst.pop() {
@@ -213,7 +213,7 @@ impl Search {
     /// The nearest of every point.
     pub fn all(&self, points: &Points) -> Vec<(u32, f32)> {
         debug_assert_eq!(points.dim, self.dim);
-        (0..points.len())
+        (0..points.count())
             .into_par_iter()
             .with_min_len(256)
             .map_init(Vec::new, |scores, i| {

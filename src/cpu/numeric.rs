@@ -19,6 +19,12 @@ pub fn to_f32(view: View<'_>) -> Result<Cow<'_, [f32]>> {
 
 /// Lets `work` fill an f32, f16 or bf16 output with f32 values, rounded once at the end.
 pub fn fill_f32(view: &mut ViewMut, work: impl FnOnce(&mut [f32])) -> Result<()> {
+    // One copy of what follows serves all closures.
+    let mut work = Some(work);
+    fill(view, &mut |values| work.take().into_iter().for_each(|work| work(values)))
+}
+
+fn fill(view: &mut ViewMut, work: &mut dyn FnMut(&mut [f32])) -> Result<()> {
     if view.dtype == DType::F32 {
         work(view.slice()?);
         return Ok(());

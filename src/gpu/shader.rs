@@ -34,12 +34,7 @@ pub struct Code {
 impl Code {
     /// The kernel's WGSL.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        for declaration in self.source.iter().filter_map(|&i| DECLARATIONS.get(usize::from(i))) {
-            text.push_str(declaration);
-            text.push('\n');
-        }
-        text
+        self.source.iter().filter_map(|&i| DECLARATIONS.get(usize::from(i)).copied()).collect()
     }
 }
 

@@ -36,7 +36,7 @@ pub trait Nested: Encoding + Sized {
 /// inside another have its name and a dot before their own.
 #[derive(Default)]
 pub struct Stored {
-    pub fields: BTreeMap<String, usize>,
+    pub fields: Vec<(String, usize)>,
     /// Fields that are words: the kind of an encoding inside.
     pub words: BTreeMap<String, String>,
     pub parts: BTreeMap<String, Tensor>,
@@ -44,7 +44,11 @@ pub struct Stored {
 
 impl Stored {
     pub fn field(&self, name: &str) -> Result<usize> {
-        self.fields.get(name).copied().ok_or_else(|| missing(name))
+        self.opt_field(name).ok_or_else(|| missing(name))
+    }
+
+    pub fn opt_field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, number)| *number)
     }
 
     pub fn bits(&self) -> Result<u32> {
@@ -59,7 +63,7 @@ impl Stored {
     pub fn below(&self, name: &str) -> Stored {
         let own = |key: &String| key.strip_prefix(name)?.strip_prefix('.').map(str::to_string);
         Stored {
-            fields: self.fields.iter().filter_map(|(key, &number)| Some((own(key)?, number))).collect(),
+            fields: self.fields.iter().filter_map(|(key, number)| Some((own(key)?, *number))).collect(),
             words: self.words.iter().filter_map(|(key, word)| Some((own(key)?, word.clone()))).collect(),
             parts: self.parts.iter().filter_map(|(key, part)| Some((own(key)?, part.clone()))).collect(),
         }

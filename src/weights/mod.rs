@@ -137,7 +137,7 @@ impl Encoded {
     }
 
     /// The numbers of the stored form, with those of an encoding inside.
-    pub fn stored_fields(&self) -> BTreeMap<String, usize> {
+    pub fn stored_fields(&self) -> Vec<(String, usize)> {
         let own = self.as_encoding().fields().into_iter().map(|(name, number)| (name.to_string(), number));
         let inner = self.inner().map(Encoded::stored_fields).unwrap_or_default();
         own.chain(inner.into_iter().map(|(name, number)| (below(&name), number))).collect()

@@ -87,8 +87,8 @@ impl Palette {
 
     pub(super) fn restore(shape: Shape, stored: &Stored) -> Result<Self> {
         let (_, cols) = matrix(&shape)?;
-        let group = stored.fields.get("group").copied().unwrap_or(cols.max(1));
-        let dim = stored.fields.get("dim").copied().unwrap_or(1);
+        let group = stored.opt_field("group").unwrap_or(cols.max(1));
+        let dim = stored.opt_field("dim").unwrap_or(1);
         let scale = stored.opt_part("scale").map(|values| Scale { group, values });
         let rows_per_table = stored.field("rows_per_table")?;
         Self::with(shape, stored.bits()?, rows_per_table, dim, stored.part("codes")?, stored.part("table")?, scale)

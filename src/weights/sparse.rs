@@ -57,7 +57,7 @@ impl<E: Nested> Sparse<E> {
         let inner = vec![rows, stored.field(WIDTH)?];
         let values = (kind != "sparse").then(|| E::restore(kind, inner, &stored.below(VALUES))).flatten();
         let values = values.unwrap_or_else(|| Err(Error::Unsupported(format!("sparse values as `{kind}`"))))?;
-        let two_of_four = stored.fields.get(TWO_OF_FOUR).is_some_and(|&n| n != 0);
+        let two_of_four = stored.opt_field(TWO_OF_FOUR).is_some_and(|n| n != 0);
         Self::new(shape, stored.part("mask")?, Arc::new(values), two_of_four)
     }
 

@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for StoredWeight {
                         "parts" => weight.parts = map.next_value()?,
                         _ => {
                             let number = map.next_value()?;
-                            weight.fields.insert(key, number);
+                            weight.fields.push((key, number));
                         }
                     }
                 }

@@ -100,8 +100,8 @@ pub struct StoredWeight {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
     /// The encoding's numbers: `bits`, `group`, …
-    #[serde(flatten)]
-    pub fields: BTreeMap<String, usize>,
+    #[serde(flatten, serialize_with = "as_map")]
+    pub fields: Vec<(String, usize)>,
     /// Its words, by name: the kind of an encoding inside.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub words: BTreeMap<String, String>,
@@ -110,4 +110,8 @@ pub struct StoredWeight {
     /// The tensor of each part.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, String>,
+}
+
+fn as_map<S: Serializer>(fields: &[(String, usize)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().map(|(name, number)| (name, number)))
 }
