@@ -1,4 +1,4 @@
-// Decode stage of dual-grained weights: (code − zero) · scale per group, an int8, times the row's factor. Parts lie column
+// Decode stage of dual-grained weights: (code − zero) · scale per group, times the row's factor. Parts lie column
 // by column (bits.wgsl), two pairs (scale, zero) to a word. form = (rows, logarithm of a group's weights, -, -).
 
 import package::shared::bits::{first_word, placed8, places};
@@ -12,12 +12,10 @@ import package::shared::eight::{dot_eight, Eight, Inputs};
 fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     let group = col >> form.y;
     let pair = grid[group / 2u * form.x + row] >> (16u * (group % 2u));
-    let scale = f32(pair & 255u);
+    let scale = channel[row] * f32(pair & 255u);
     let zero = f32((pair >> 8u) & 255u);
     let c = placed8(codes[first_word(col) * form.x + row], 0u, col);
-    let a = (c.a * places() - zero) * scale;
-    let b = (c.b * places() - zero) * scale;
-    return Eight(a * channel[row], b * channel[row]);
+    return Eight((c.a * places() - zero) * scale, (c.b * places() - zero) * scale);
 }
 
 /// Eight inputs as `dot8` takes them.

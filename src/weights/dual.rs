@@ -9,7 +9,8 @@ use crate::{Error, Result};
 /// Bits of a code.
 pub const BITS: u32 = 4;
 
-/// `W[r, c] = channel[r] · ((code(r, c) − zero[r, g]) · scale[r, g])` with `g = c / group`; the inner product fits int8.
+/// `W[r, c] = (channel[r] · scale[r, g]) · (code(r, c) − zero[r, g])` with `g = c / group`; scale times the difference fits
+/// int8.
 #[derive(Clone)]
 pub struct Dual {
     shape: Shape,
@@ -93,9 +94,11 @@ impl Encoding for Dual {
     }
 
     fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
-        let scale = self.row_scale(row);
+        let channel = self.row_scale(row);
         for (i, v) in out.iter_mut().enumerate() {
-            *v = scale * self.integer(row, col + i) as f32;
+            let (scale, zero) = self.group_params(row, (col + i) / self.group);
+            let difference = f32::from(bits::get(self.row_codes(row), col + i, BITS)) - f32::from(zero);
+            *v = channel * f32::from(scale) * difference;
         }
     }
 
