@@ -31,6 +31,8 @@ fn ladder() -> Vec<Spec> {
     let mut ladder = vec![Spec::F16, affine(4, 64), affine(8, 128)];
     ladder.extend([1, 2, 3, 4, 6, 8].map(|bits| palette(bits, Factors::PerRow)));
     ladder.extend([2, 3, 4].map(|bits| palette(bits, Factors::PerGroup(64))));
+    let vectors = |(bits, dim)| Spec::Palette { bits, rows: None, dim, factors: Factors::PerRow };
+    ladder.extend([(8, 4), (4, 2), (6, 2), (8, 2)].map(vectors));
     ladder
 }
 
@@ -49,7 +51,7 @@ pub fn candidates(weight: &Tensor, statistics: Option<&Statistics>, effect: f64)
             Some(s) => output_error(&part, &encoded, s)?.0,
             None => weight_error(&part, &encoded)?.0,
         };
-        let table = if let Spec::Palette { bits, .. } = spec { 32.0 * f64::from(1u32 << bits) } else { 0.0 };
+        let table = if let Spec::Palette { bits, dim, .. } = spec { 32.0 * ((dim as u64) << bits) as f64 } else { 0.0 };
         let bits = (8.0 * encoded.bytes() as f64 - table) * share + table;
         found.push(Candidate { spec, bits, cost: error * share * effect });
     }

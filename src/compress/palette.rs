@@ -79,22 +79,15 @@ impl GroupScales {
     pub fn of_factors(matrix: &Matrix, factors: Factors) -> Option<Self> {
         match factors {
             Factors::None => None,
-            Factors::PerRow => Some(Self::largest(matrix, matrix.cols, false)),
-            Factors::PerGroup(group) => Some(Self::largest(matrix, group, true)),
+            Factors::PerRow => Some(Self::largest(matrix, matrix.cols)),
+            Factors::PerGroup(group) => Some(Self::largest(matrix, group)),
         }
     }
 
-    /// The largest magnitude of each group; 1 for a whole row of zeros.
-    fn largest(matrix: &Matrix, group: usize, half: bool) -> Self {
+    /// The largest magnitude of each group.
+    fn largest(matrix: &Matrix, group: usize) -> Self {
         let group = group.min(matrix.cols.max(1));
-        Self::fit(matrix, group, half, |values, _| {
-            let most = values.iter().fold(0f32, |m, v| m.max(v.abs()));
-            match half {
-                true => half_up(most),
-                false if most > 0.0 => most,
-                false => 1.0,
-            }
-        })
+        Self::fit(matrix, group, true, |values, _| half_up(values.iter().fold(0f32, |m, v| m.max(v.abs()))))
     }
 
     /// Scales by a rule for a group's values and their importance.
