@@ -131,7 +131,7 @@ fn compress_reports_each_tensor() {
     let (model, out) = (small_model(&folder), folder.file("out.fewbit"));
     for (encoding, bits) in [
         ("palette:4", 4.25),
-        ("palette:8:scale", 13.0),
+        ("palette:8:scale", 12.25),
         ("affine:4:group=32", 4.75),
         ("affine:2:group=32:sym", 2.5),
         ("f16", 16.0),
