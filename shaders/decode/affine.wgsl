@@ -2,10 +2,10 @@
 // scales and offsets as f32, zeros four groups to a word. form = (rows, weights a group, its
 // logarithm, -).
 
-import package::shared::bits::{BITS, first_word, placed8, places, spans_words};
+import package::shared::bits::{BITS, places};
 import package::shared::eight::{dot_eight, Eight, Inputs};
+import package::shared::integers::{placed, scaled_inputs};
 
-@group(0) @binding(10) var<storage, read> codes: array<u32>;
 @group(0) @binding(11) var<storage, read> scales: array<f32>;
 @group(0) @binding(12) var<storage, read> zeros: array<u32>;
 
@@ -25,13 +25,6 @@ fn group_params(form: vec4u, row: u32, group: u32) -> vec2f {
     return vec2f(scale, -f32(1u << (BITS - 1u)) * scale);
 }
 
-fn placed(form: vec4u, row: u32, col: u32) -> Eight {
-    let word = first_word(col) * form.x + row;
-    var high = 0u;
-    if spans_words() { high = codes[word + form.x]; }
-    return placed8(codes[word], high, col);
-}
-
 /// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
 fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     let c = placed(form, row, col);
@@ -49,10 +42,10 @@ fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     return v;
 }
 
-/// Eight inputs as `dot8` takes them: scaled, so that codes need not be brought down, and their sum for the offset.
+/// Eight inputs as `dot8` takes them.
 fn inputs8(x: Eight) -> Inputs {
     if RAGGED { return Inputs(x, 0.0); }
-    return Inputs(Eight(x.a * places(), x.b * places()), dot_eight(Eight(vec4f(1.0), vec4f(1.0)), x));
+    return scaled_inputs(x);
 }
 
 /// The product of eight inputs from column `col` on with their weights of `row`.

@@ -2,10 +2,10 @@
 // f16 factors per 256 columns. Parts lie column by column (bits.wgsl): four scales to a word, or two pairs (scale,
 // minimum); two factors to a word, or one pair (d, dmin). form = (rows, -, -, -).
 
-import package::shared::bits::{BITS, first_word, placed8, places, spans_words};
+import package::shared::bits::{BITS, places};
 import package::shared::eight::{dot_eight, Eight, Inputs};
+import package::shared::integers::{placed, scaled_inputs};
 
-@group(0) @binding(10) var<storage, read> codes: array<u32>;
 @group(0) @binding(11) var<storage, read> scales: array<u32>;
 @group(0) @binding(12) var<storage, read> supers: array<u32>;
 
@@ -30,13 +30,6 @@ fn group_params(form: vec4u, row: u32, col: u32) -> vec2f {
     return vec2f(scale, -f32(1u << (BITS - 1u)) * scale);
 }
 
-fn placed(form: vec4u, row: u32, col: u32) -> Eight {
-    let word = first_word(col) * form.x + row;
-    var high = 0u;
-    if spans_words() { high = codes[word + form.x]; }
-    return placed8(codes[word], high, col);
-}
-
 /// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
 fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     let c = placed(form, row, col);
@@ -44,9 +37,9 @@ fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     return Eight(c.a * places() * p.x + p.y, c.b * places() * p.x + p.y);
 }
 
-/// Eight inputs as `dot8` takes them: scaled, so that codes need not be brought down, and their sum for the offset.
+/// Eight inputs as `dot8` takes them.
 fn inputs8(x: Eight) -> Inputs {
-    return Inputs(Eight(x.a * places(), x.b * places()), dot_eight(Eight(vec4f(1.0), vec4f(1.0)), x));
+    return scaled_inputs(x);
 }
 
 /// The product of eight inputs from column `col` on with their weights of `row`.
