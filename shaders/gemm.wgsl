@@ -3,7 +3,7 @@
 // permute: weights
 // permute: together | alone
 // Layout   a: [m, k], dense b: [k, n] at their strides from the batch's offsets; few-bit b: [n, k] in its encoding, the
-//          same for all; c, residual: [batch, m, n] row-major.
+//          same for all; c, residual: [batch, m, total] row-major.
 // Tiling   an invocation sums 8 rows × 8 columns in registers, the columns LANES apart, so that loads of b are
 //          contiguous over lanes and loads of a the same for all. Dense operands come straight from memory; few-bit b
 //          through workgroup memory (see staged.wgsl). A workgroup is 64 / LANES tiles high and one wide.
@@ -24,6 +24,8 @@ struct Params {
     /// Of few-bit b: the decode stage's form.
     weight: vec4u,
     m: u32, n: u32, k: u32,
+    /// The n columns are those from `first` on of `total`.
+    first: u32, total: u32,
     /// Workgroups along m and n, and in all.
     tiles_m: u32, tiles_n: u32, tiles: u32,
     a_row: u32, a_col: u32, b_row: u32, b_col: u32,
@@ -75,11 +77,12 @@ fn load_b(i: u32, step: u32) -> vec4f {
     @if(!dense && together) { return vec4f(tile[i], tile[i + step], tile[i + 2u * step], tile[i + 3u * step]); }
 }
 
-fn put(batch: u32, row: u32, col: u32, sum: f32) {
-    if col >= params.n { return; }
+fn put(batch: u32, row: u32, left: u32, sum: f32) {
+    if left >= params.n { return; }
+    let col = params.first + left;
     var v = params.alpha * sum;
     if BIAS { v += params.beta * bias[row * params.bias_row + col * params.bias_col]; }
-    let at = (batch * params.m + row) * params.n + col;
+    let at = (batch * params.m + row) * params.total + col;
     var r = 0.0;
     if RESIDUAL != 0u { r = residual[at]; }
     c[at] = finish(v, r, params.act_a, params.act_b);

@@ -2,7 +2,8 @@
 //
 // permute: weights
 // permute: one | four
-// Layout   x: [m, k]; W: [n, k] in its encoding, words column by column; bias: [n]; residual, y: [m, n]; all f32 but W.
+// Layout   x: [m, k]; W: [n, k] in its encoding, words column by column, the rows of W that one binding holds;
+//          bias: [total]; residual, y: [m, total]; all f32 but W.
 // Tiling   a lane sums four outputs: four columns (`one` row of x) or the `four` rows of x (grid y) of one column. Loads of
 //          W are contiguous over lanes, loads of x the same for all. SPLIT parts of a workgroup share a column, each
 //          every SPLIT-th run of 8 weights; a tree in workgroup memory adds their sums. With SPLIT = 1 there is no
@@ -16,7 +17,8 @@ import package::shared::epilogue::{finish, RESIDUAL};
 override SPLIT: u32 = 8u;
 override BIAS: bool = false;
 
-struct Params { weight: vec4u, m: u32, n: u32, k: u32, a: f32, b: f32 }
+/// `n` columns from `first` on of `total` in all.
+struct Params { weight: vec4u, m: u32, n: u32, k: u32, first: u32, total: u32, a: f32, b: f32 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
@@ -103,8 +105,8 @@ fn matvec(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         if col >= params.n || row >= params.m || left >= params.n { break; }
         var v = sum.x;
         sum = sum.yzwx;
-        if BIAS { v += bias[col]; }
-        let at = row * params.n + col;
+        if BIAS { v += bias[params.first + col]; }
+        let at = row * params.total + params.first + col;
         var r = 0.0;
         if RESIDUAL != 0u { r = residual[at]; }
         y[at] = finish(v, r, params.a, params.b);

@@ -1,5 +1,7 @@
 //! Weights column by column: word or factor i of all rows, then i + 1.
 
+use std::ops::Range;
+
 use crate::Result;
 use crate::tensor::{Tensor, bits};
 use crate::weights::parts::scale_at;
@@ -27,6 +29,12 @@ pub fn as_bytes(part: &Tensor, count: usize, bits: u32) -> Result<Tensor> {
         (0..count).map(move |i| bits::get(bytes, i, bits))
     };
     Tensor::new([rows, count], &(0..rows).flat_map(codes).collect::<Vec<u8>>())
+}
+
+/// Columns of a matrix of words with `cols` columns.
+pub fn cut(matrix: &Tensor, cols: usize, range: Range<usize>) -> Vec<u8> {
+    let rows = matrix.bytes().chunks_exact(4 * cols.max(1));
+    rows.flat_map(|row| &row[4 * range.start..4 * range.end]).copied().collect()
 }
 
 /// Scales of any stored type as f32.

@@ -1,6 +1,7 @@
 //! An open GPU: device, queue, pipeline cache. Errors of the driver surface on the next call instead of panicking.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterReport};
@@ -19,6 +20,7 @@ pub struct GpuDevice {
     disabled: Mutex<BTreeSet<String>>,
     /// Operators that the self-check has seen, failed or not.
     checked: Mutex<BTreeSet<&'static str>>,
+    binding_limit: AtomicU64,
     /// Bound where a kernel's optional operand is left out.
     pub(super) absent: wgpu::Buffer,
 }
@@ -81,8 +83,19 @@ impl GpuDevice {
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
         });
-        let (pipelines, disabled, checked) = Default::default();
-        Ok(GpuDevice { device, queue, report, limits, features, faults, pipelines, disabled, checked, absent })
+        Ok(GpuDevice {
+            device,
+            queue,
+            report,
+            limits,
+            features,
+            faults,
+            pipelines: Mutex::default(),
+            disabled: Mutex::default(),
+            checked: Mutex::default(),
+            binding_limit: AtomicU64::new(u64::MAX),
+            absent,
+        })
     }
 
     pub fn name(&self) -> String {
@@ -100,6 +113,17 @@ impl GpuDevice {
 
     pub fn limits(&self) -> &wgpu::Limits {
         &self.limits
+    }
+
+    /// Most bytes of a weight that one buffer holds; larger weights are split.
+    pub fn binding_limit(&self) -> u64 {
+        let offered = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        offered.min(self.binding_limit.load(Ordering::Relaxed))
+    }
+
+    /// Splits weights as an adapter would that binds no more than `bytes` at once.
+    pub fn limit_bindings(&self, bytes: u64) {
+        self.binding_limit.store(bytes, Ordering::Relaxed);
     }
 
     pub fn has_timestamps(&self) -> bool {

@@ -1,8 +1,10 @@
 //! What a GPU kernel's `emit` sees: its node's types and operands, and the recorder of dispatches.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::columns;
+use super::decode::{Window, slice};
 use super::device::{GpuDevice, Pipeline};
 use super::shader::{Binding, Code, Shader};
 use super::storage;
@@ -172,46 +174,61 @@ impl<'a> Emit<'a> {
         }
     }
 
+    /// Most bytes of a weight in one buffer.
+    pub fn binding_limit(&self) -> u64 {
+        self.device.binding_limit()
+    }
+
     /// A stored part of an encoded weight (`codes`, `table`, …) as its host bytes; `absent()` if the weight lacks it.
-    pub fn part(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
-        match find_part(encoded, part) {
-            Some(tensor) => Ok(Operand { buffer: self.weights.raw(self.device, tensor)?, writable: false }),
-            None => Ok(self.absent()),
-        }
+    pub fn part(&mut self, window: &Window, name: &str) -> Result<Operand> {
+        self.stored(window, name, "bytes", |part| Ok(part.bytes().to_vec()))
     }
 
     /// A part `[rows, …]` with its words column by column: lanes that each take a row read neighbouring words.
-    pub fn columns(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
-        let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };
-        let buffer = self.weights.entry(self.device, tensor, "columns", || Ok(columns::of_words(tensor)))?;
-        Ok(Operand { buffer, writable: false })
+    pub fn columns(&mut self, window: &Window, name: &str) -> Result<Operand> {
+        self.stored(window, name, "columns", |part| Ok(columns::of_words(part)))
     }
 
     /// A part of `count` codes a row, each brought to a byte, words column by column.
-    pub fn byte_columns(&mut self, encoded: &Encoded, part: &str, count: usize, bits: u32) -> Result<Operand> {
-        let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };
+    pub fn byte_columns(&mut self, window: &Window, name: &str, count: usize, bits: u32) -> Result<Operand> {
         let layout = format!("{count} bytes of {bits} bits");
-        let bytes = || Ok(columns::of_words(&columns::as_bytes(tensor, count, bits)?));
-        Ok(Operand { buffer: self.weights.entry(self.device, tensor, &layout, bytes)?, writable: false })
+        self.stored(window, name, &layout, |part| Ok(columns::of_words(&columns::as_bytes(part, count, bits)?)))
     }
 
     /// Factors `[rows, …]` as f32 column by column.
-    pub fn factors(&mut self, encoded: &Encoded, part: &str) -> Result<Operand> {
-        let Some(tensor) = find_part(encoded, part) else { return Ok(self.absent()) };
-        let buffer = self.weights.entry(self.device, tensor, "factors", || Ok(columns::of_factors(tensor)))?;
+    pub fn factors(&mut self, window: &Window, name: &str) -> Result<Operand> {
+        self.stored(window, name, "factors", |part| Ok(columns::of_factors(part)))
+    }
+
+    /// The window's rows of a part in a layout, made once per session.
+    fn stored(
+        &mut self,
+        window: &Window,
+        name: &str,
+        layout: &str,
+        make: impl FnOnce(&Tensor) -> Result<Vec<u8>>,
+    ) -> Result<Operand> {
+        let Some(part) = window.part(name) else { return Ok(self.absent()) };
+        let layout = format!("{layout}{}", window.label());
+        let buffer = self.weights.entry(self.device, part, &layout, || make(&window.rows_of(name, part)?))?;
         Ok(Operand { buffer, writable: false })
     }
 
-    /// A dense weight in another layout, made once per session. `layout` names the layout and all that it depends on
-    /// beside the tensor.
-    pub fn packed(
+    /// Columns of dense weight `i`, a matrix `[k, n]`, or `[n, k]` if it is `transposed`, made once per session.
+    pub fn dense_columns(
         &mut self,
-        tensor: &Tensor,
-        layout: &str,
-        make: impl FnOnce(&Tensor) -> Result<Vec<u32>>,
+        i: usize,
+        [k, n]: [usize; 2],
+        transposed: bool,
+        cols: Range<usize>,
     ) -> Result<Operand> {
-        let bytes = || Ok(bytemuck::cast_slice(&make(tensor)?).to_vec());
-        Ok(Operand { buffer: self.weights.entry(self.device, tensor, layout, bytes)?, writable: false })
+        let tensor = self.value(i).ok_or_else(|| self.unsupported("the weight is not constant"))?;
+        let layout = format!("columns {cols:?} of {k}×{n}, {transposed}");
+        let make = || match transposed {
+            true => Ok(columns::of_words(&slice(&tensor.reshaped([n, k])?, cols)?)),
+            false => Ok(columns::cut(&tensor, n, cols)),
+        };
+        Ok(Operand { buffer: self.weights.entry(self.device, &tensor, &layout, make)?, writable: false })
     }
 
     /// A read-only buffer with these words: strides, tables.
@@ -295,10 +312,6 @@ impl<'a> Emit<'a> {
         }
         Ok(slot.insert(self.device.storage("input", storage::storage_bytes(ty))?).clone())
     }
-}
-
-fn find_part<'e>(encoded: &'e Encoded, part: &str) -> Option<&'e Tensor> {
-    encoded.as_encoding().parts().into_iter().find(|(name, _)| *name == part).map(|(_, tensor)| tensor)
 }
 
 /// A grid of `groups` workgroups that wraps from x into y. Kernels find their number with `shared/grid.wgsl` and must

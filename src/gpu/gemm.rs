@@ -19,6 +19,9 @@ pub struct Product {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// The `n` columns are those from `first` on of `total` of `bias`, `residual` and `c`.
+    pub first: usize,
+    pub total: usize,
     /// Offsets of `a` and `b`, in elements, per product.
     pub offsets: Vec<[u32; 2]>,
     /// Elements between rows and columns.
@@ -48,6 +51,8 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
         m: u32_of(p.m)?,
         n: u32_of(p.n)?,
         k: u32_of(p.k)?,
+        first: u32_of(p.first)?,
+        total: u32_of(p.total)?,
         tiles_m: u32_of(tile.rows)?,
         tiles_n: u32_of(tile.cols)?,
         tiles: u32_of(tiles)?,
@@ -95,7 +100,19 @@ fn matmul(e: &mut Emit) -> Result<()> {
             offsets.push([u32_of(a * p.m * p.k)?, u32_of(b * p.k * p.n)?]);
         }
     }
-    let product = Product { m, n: p.n, k: p.k, offsets, a: [p.k, 1], b: [p.n, 1], bias: [0, 0], alpha: 1.0, beta: 0.0 };
+    let product = Product {
+        m,
+        n: p.n,
+        k: p.k,
+        first: 0,
+        total: p.n,
+        offsets,
+        a: [p.k, 1],
+        b: [p.n, 1],
+        bias: [0, 0],
+        alpha: 1.0,
+        beta: 0.0,
+    };
     let (bias, residual) = (e.absent(), e.absent());
     let operands = Operands { a: e.input(0)?, b: Coded::dense(e.input(1)?, p.n)?, bias, residual, c: e.output(0)? };
     dispatch(e, &product, operands, &Epilogue::plain(false))
@@ -111,6 +128,8 @@ fn gemm(e: &mut Emit) -> Result<()> {
         m,
         n,
         k,
+        first: 0,
+        total: n,
         offsets: vec![[0, 0]],
         a: if attrs.flag("transA") { [1, m] } else { [k, 1] },
         b: if attrs.flag("transB") { [1, k] } else { [n, 1] },

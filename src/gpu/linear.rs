@@ -1,20 +1,28 @@
-//! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`, which
-//! decodes into workgroup memory.
+//! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`. Weights
+//! that one binding does not hold are taken window by window of their rows.
 
-use super::decode::{Coded, coded};
+use super::decode::{Coded, Window, coded, ranges};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm::{self, Operands, Product};
 use super::shader::matvec::{Params, decoding_four, decoding_one};
 use crate::Result;
-use crate::graph::Weight;
 use crate::ops::product::linear_sizes;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "fewbit.Linear", emit: linear, encoded_inputs: &[1] }];
 
 /// Up to this many rows the bytes of the weight bound the product.
 const MATVEC_ROWS: usize = 8;
+
+/// Columns `first … first + n` of the output and what computes them.
+struct Part {
+    first: usize,
+    n: usize,
+    weight: Coded,
+    /// Elements between rows and columns of a dense weight.
+    strides: [usize; 2],
+}
 
 fn linear(e: &mut Emit) -> Result<()> {
     let x = e.input_type(0)?;
@@ -24,32 +32,60 @@ fn linear(e: &mut Emit) -> Result<()> {
     let (k, n) = linear_sizes(e.node, &x.shape, &e.input_type(1)?.shape)?;
     let m: usize = x.shape[..x.shape.len() - 1].iter().product();
     let epilogue = Epilogue::of(e, 2, 3)?;
-    let transposed = e.node.attrs.flag("transposed");
-    if m <= MATVEC_ROWS && (!transposed || e.weight(1).is_some()) {
-        return matvec(e, [m, k, n], transposed, &epilogue);
-    }
-    let mut b = [n, 1];
-    let weight = match (e.weight(1), transposed) {
-        (Some(Weight::Encoded(encoded)), _) => coded(e, encoded)?,
-        (Some(Weight::Dense(_)), true) => Coded::dense(transposed_weight(e, [n, k])?, n)?,
-        (None, true) => {
-            b = [1, k];
-            Coded::dense(e.input(1)?, k)?
+    let few = m <= MATVEC_ROWS && (!e.node.attrs.flag("transposed") || e.weight(1).is_some());
+    for part in parts(e, [k, n])? {
+        match few {
+            true => matvec(e, [m, k, n], part, &epilogue)?,
+            false => product(e, [m, k, n], part, &epilogue)?,
         }
-        (_, false) => Coded::dense(e.input(1)?, n)?,
-    };
-    let product = Product { m, n, k, offsets: vec![[0, 0]], a: [k, 1], b, bias: [0, 1], alpha: 1.0, beta: 1.0 };
-    let operands =
-        Operands { a: e.input(0)?, b: weight, bias: e.opt_input(2)?, residual: e.opt_input(3)?, c: e.output(0)? };
-    gemm::dispatch(e, &product, operands, &epilogue)
+    }
+    Ok(())
 }
 
-fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epilogue) -> Result<()> {
-    let weight = match (e.encoded(1), transposed) {
-        (Some(encoded), _) => coded(e, encoded)?,
-        (None, true) => Coded::dense(transposed_weight(e, [n, k])?, n)?,
-        (None, false) => Coded::dense(e.input(1)?, n)?,
+fn parts(e: &mut Emit, [k, n]: [usize; 2]) -> Result<Vec<Part>> {
+    let transposed = e.node.attrs.flag("transposed");
+    let limit = e.binding_limit();
+    if let Some(encoded) = e.encoded(1) {
+        let part = |window: Window| {
+            Ok(Part { first: window.first, n: window.rows(), weight: coded(e, &window)?, strides: [n, 1] })
+        };
+        return Window::split(encoded, limit).into_iter().map(part).collect();
+    }
+    let most = usize::try_from(limit / 4).unwrap_or(usize::MAX) / k.max(1);
+    if e.weight(1).is_none() || (!transposed && most >= n) {
+        let strides = if transposed { [1, k] } else { [n, 1] };
+        return Ok(vec![Part { first: 0, n, weight: Coded::dense(e.input(1)?, n)?, strides }]);
+    }
+    let part = |cols: std::ops::Range<usize>| {
+        let (first, len) = (cols.start, cols.len());
+        let weight = Coded::dense(e.dense_columns(1, [k, n], transposed, cols)?, len)?;
+        Ok(Part { first, n: len, weight, strides: [len, 1] })
     };
+    ranges(n, most, 1).map(part).collect()
+}
+
+fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
+    let Part { first, n, weight, strides } = part;
+    let product = Product {
+        m,
+        n,
+        k,
+        first,
+        total,
+        offsets: vec![[0, 0]],
+        a: [k, 1],
+        b: strides,
+        bias: [0, 1],
+        alpha: 1.0,
+        beta: 1.0,
+    };
+    let operands =
+        Operands { a: e.input(0)?, b: weight, bias: e.opt_input(2)?, residual: e.opt_input(3)?, c: e.output(0)? };
+    gemm::dispatch(e, &product, operands, epilogue)
+}
+
+fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
+    let Part { first, n, weight, .. } = part;
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
     let split = if e.is_software() { 1 } else { 8 };
     let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
@@ -59,6 +95,8 @@ fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epil
         m: u32_of(m)?,
         n: u32_of(n)?,
         k: u32_of(k)?,
+        first: u32_of(first)?,
+        total: u32_of(total)?,
         a: epilogue.activation.a,
         b: epilogue.activation.b,
     };
@@ -69,18 +107,4 @@ fn matvec(e: &mut Emit, [m, k, n]: [usize; 3], transposed: bool, epilogue: &Epil
     operands.extend(weight.operands);
     let groups = [u32_of(n)?.div_ceil(width), u32_of(m.div_ceil(rows))?, 1];
     e.dispatch(shader, &overrides, &operands, &params, groups)
-}
-
-/// Dense weight 1 of shape `[rows, cols]` as `[cols, rows]`, made once per session.
-fn transposed_weight(e: &mut Emit, [rows, cols]: [usize; 2]) -> Result<Operand> {
-    let tensor = e.value(1).ok_or_else(|| e.unsupported("the weight is not constant"))?;
-    let layout = format!("transposed {rows}×{cols}");
-    e.packed(&tensor, &layout, |tensor: &Tensor| {
-        let source: &[u32] = bytemuck::try_cast_slice(tensor.bytes()).unwrap_or(&[]);
-        let mut out = Vec::with_capacity(source.len());
-        for col in 0..cols {
-            out.extend((0..rows).filter_map(|row| source.get(row * cols + col)));
-        }
-        Ok(out)
-    })
 }

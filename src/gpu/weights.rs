@@ -32,12 +32,7 @@ impl WeightCache {
         self.entry(device, tensor, "dense", || Ok(storage::to_gpu(tensor)?.into_owned()))
     }
 
-    /// The tensor's host bytes, padded to words.
-    pub(super) fn raw(&self, device: &GpuDevice, tensor: &Tensor) -> Result<wgpu::Buffer> {
-        self.entry(device, tensor, "raw", || Ok(tensor.bytes().to_vec()))
-    }
-
-    /// What `make` makes of the tensor, once per `layout`.
+    /// What `make` makes of the tensor, padded to words, once per `layout`.
     pub(super) fn entry(
         &self,
         device: &GpuDevice,

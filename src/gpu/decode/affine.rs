@@ -1,22 +1,23 @@
 //! Stage: `shaders/decode/affine.wgsl`.
 
 use super::coded::{Coded, shift_of};
+use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
 use crate::gpu::shader::Stage;
-use crate::weights::{Affine, Encoded, Zero};
+use crate::weights::{Affine, Zero};
 
-pub fn coded(e: &mut Emit, encoded: &Encoded, w: &Affine) -> Result<Coded> {
+pub fn coded(e: &mut Emit, window: &Window, w: &Affine) -> Result<Coded> {
     let (zero, zeros) = match w.zero() {
         Zero::Middle => (0u32, e.absent()),
-        Zero::PerGroup(_) => (1, e.columns(encoded, "zeros")?),
-        Zero::Offset(_) => (2, e.factors(encoded, "offsets")?),
+        Zero::PerGroup(_) => (1, e.columns(window, "zeros")?),
+        Zero::Offset(_) => (2, e.factors(window, "offsets")?),
     };
-    let shift = shift_of(w.group(), encoded.cols());
+    let shift = shift_of(w.group(), window.cols());
     Ok(Coded {
         stage: Stage::Affine,
-        form: [u32_of(encoded.rows())?, u32_of(w.group())?, shift.unwrap_or(0), 0],
-        operands: vec![e.columns(encoded, "codes")?, e.factors(encoded, "scales")?, zeros],
+        form: [u32_of(window.rows())?, u32_of(w.group())?, shift.unwrap_or(0), 0],
+        operands: vec![e.columns(window, "codes")?, e.factors(window, "scales")?, zeros],
         overrides: vec![
             ("BITS", w.bits().into()),
             ("ZERO", zero.into()),

@@ -1,18 +1,19 @@
 //! Stage: `shaders/decode/dual.wgsl`.
 
 use super::coded::{Coded, shift_of};
+use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
 use crate::gpu::shader::Stage;
-use crate::weights::{Dual, Encoded, dual};
+use crate::weights::{Dual, dual};
 
-pub fn coded(e: &mut Emit, encoded: &Encoded, w: &Dual) -> Result<Coded> {
-    let shift = shift_of(w.group(), encoded.cols());
-    let shift = shift.ok_or_else(|| e.unsupported(format!("weights of {encoded:?}")))?;
+pub fn coded(e: &mut Emit, window: &Window, w: &Dual) -> Result<Coded> {
+    let shift = shift_of(w.group(), window.cols());
+    let shift = shift.ok_or_else(|| e.unsupported(format!("weights of {:?}", window.encoded)))?;
     Ok(Coded {
         stage: Stage::Dual,
-        form: [u32_of(encoded.rows())?, shift, 0, 0],
-        operands: vec![e.columns(encoded, "codes")?, e.columns(encoded, "grid")?, e.factors(encoded, "channel")?],
+        form: [u32_of(window.rows())?, shift, 0, 0],
+        operands: vec![e.columns(window, "codes")?, e.columns(window, "grid")?, e.factors(window, "channel")?],
         overrides: vec![("BITS", dual::BITS.into())],
     })
 }

@@ -1,20 +1,21 @@
 //! Stage: `shaders/decode/kquant.wgsl`.
 
 use super::coded::Coded;
+use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
 use crate::gpu::shader::Stage;
-use crate::weights::{Encoded, KQuant};
+use crate::weights::KQuant;
 
-pub fn coded(e: &mut Emit, encoded: &Encoded, w: &KQuant) -> Result<Coded> {
-    let scales = encoded.cols().div_ceil(w.group()) * if w.minima() { 2 } else { 1 };
+pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
+    let scales = window.cols().div_ceil(w.group()) * if w.minima() { 2 } else { 1 };
     Ok(Coded {
         stage: Stage::Kquant,
-        form: [u32_of(encoded.rows())?, 0, 0, 0],
+        form: [u32_of(window.rows())?, 0, 0, 0],
         operands: vec![
-            e.columns(encoded, "codes")?,
-            e.byte_columns(encoded, "scales", scales, w.scale_bits())?,
-            e.columns(encoded, "supers")?,
+            e.columns(window, "codes")?,
+            e.byte_columns(window, "scales", scales, w.scale_bits())?,
+            e.columns(window, "supers")?,
         ],
         overrides: vec![
             ("BITS", w.bits().into()),

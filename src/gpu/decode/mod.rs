@@ -7,22 +7,24 @@ mod dual;
 mod half_float;
 mod kquant;
 mod palette;
+mod window;
 
 pub use coded::Coded;
+pub use window::{Window, ranges, slice};
 
 use super::emit::Emit;
 use crate::Result;
 use crate::weights::Encoded;
 
 /// Sends the node to the CPU if the encoding has no stage.
-pub fn coded(e: &mut Emit, encoded: &Encoded) -> Result<Coded> {
-    match encoded {
-        Encoded::Palette(w) => palette::coded(e, encoded, w),
-        Encoded::Affine(w) => affine::coded(e, encoded, w),
-        Encoded::HalfFloat(_) => half_float::coded(e, encoded),
-        Encoded::KQuant(w) => kquant::coded(e, encoded, w),
-        Encoded::Codebook(w) => codebook::coded(e, encoded, w),
-        Encoded::Dual(w) => dual::coded(e, encoded, w),
+pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
+    match window.encoded {
+        Encoded::Palette(w) => palette::coded(e, window, w),
+        Encoded::Affine(w) => affine::coded(e, window, w),
+        Encoded::HalfFloat(_) => half_float::coded(e, window),
+        Encoded::KQuant(w) => kquant::coded(e, window, w),
+        Encoded::Codebook(w) => codebook::coded(e, window, w),
+        Encoded::Dual(w) => dual::coded(e, window, w),
         Encoded::Sparse(_) => Err(e.unsupported("sparse weights")),
     }
 }
@@ -30,7 +32,7 @@ pub fn coded(e: &mut Emit, encoded: &Encoded) -> Result<Coded> {
 /// Weight `i` of the node, of `cols` columns.
 pub fn coded_input(e: &mut Emit, i: usize, cols: usize) -> Result<Coded> {
     match e.encoded(i) {
-        Some(encoded) => coded(e, encoded),
+        Some(encoded) => coded(e, &Window::all(encoded)),
         None => Coded::dense(e.input(i)?, cols),
     }
 }
