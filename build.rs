@@ -38,6 +38,9 @@ fn compile_all(dir: &Path) -> Result<String, String> {
     for stem in shaders_in(dir)? {
         let file = dir.join(&stem).with_extension("wgsl");
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        if !wanted(&text) {
+            continue;
+        }
         let mut kernels = Vec::new();
         for permutation in permute::permutations(&text, &stages).map_err(|e| format!("{}: {e}", file.display()))? {
             let name = permutation.kernel_name(&stem);
@@ -48,6 +51,12 @@ fn compile_all(dir: &Path) -> Result<String, String> {
         out.module(&stem, &kernels)?;
     }
     Ok(out.finish())
+}
+
+/// Whether the crate is built with the cargo feature that a line `// feature: NAME` of the shader asks for.
+fn wanted(text: &str) -> bool {
+    let feature = text.lines().find_map(|line| line.strip_prefix("// feature: "));
+    feature.is_none_or(|name| std::env::var_os(format!("CARGO_FEATURE_{}", name.to_uppercase())).is_some())
 }
 
 /// Names of the WGSL files directly in a folder, sorted.

@@ -68,7 +68,7 @@ def sizes(m: int, k: int) -> list:
 
 
 def fewbit(program: str, encoding: str, m: int, k: int, place: list, repeat: int, driver: Path | None = None):
-    return least_ms([program, "bench", "matmul", *sizes(m, k), "--weights", encoding, "--repeat", repeat, "--json",
+    return least_ms([program, "bench", "matmul", *sizes(m, k), "--weights", encoding, "--repeat", repeat, "--alone", "--json",
                      *place], driver)
 
 

@@ -213,6 +213,47 @@ fn bench_times_products_and_models() {
     fails(&["bench", &model, "--m", "3"], 2, "bench matmul");
 }
 
+/// Every encoding, M and shape, each beside the ceilings and the dense products.
+#[test]
+fn bench_matmul_goes_over_shapes_and_encodings() {
+    let sizes = ["--m", "1,5", "--k", "64,100", "--n", "32,40", "--repeat", "2"];
+    let encodings = ["--weights", "palette:4", "--weights", "affine:4:group=32,f32"];
+    let rows = json(&[&["bench", "matmul"], &sizes[..], &encodings[..]].concat());
+    let of = |row: &Value| [row["m"].clone(), row["k"].clone(), row["n"].clone(), row["weights"].clone()];
+    let mut expected: Vec<[Value; 4]> = Vec::new();
+    for (k, n) in [(64, 32), (100, 40)] {
+        for m in [1, 5] {
+            expected
+                .extend(["palette:4", "affine:4:group=32", "f32"].map(|w| [m.into(), k.into(), n.into(), w.into()]));
+        }
+    }
+    assert_eq!(rows.iter().map(of).collect::<Vec<_>>(), expected);
+    for row in &rows {
+        let number = |field: &str| row[field].as_f64().filter(|v| *v > 0.0).unwrap_or_else(|| panic!("{field}: {row}"));
+        let (m, k, n) = (number("m"), number("k"), number("n"));
+        let seconds = number("median_ms") / 1e3;
+        let close = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-9, "{a} instead of {b}: {row}");
+        close(number("gflops"), 2.0 * m * k * n / seconds / 1e9);
+        close(number("gbytes_per_second"), (4.0 * (m * k + m * n) + number("weight_bytes")) / seconds / 1e9);
+        close(number("of_fma"), number("gflops") / number("fma_gflops"));
+        close(number("of_copy"), number("gbytes_per_second") / number("copy_gbytes_per_second"));
+        // Arithmetic stays below its ceiling; bytes need not, as these weights fit the caches.
+        assert!(number("of_fma") < 1.0, "{row}");
+        number("times_f16");
+        if row["weights"] == "f32" {
+            close(number("times_f32"), 1.0);
+            close(number("weight_bytes"), 4.0 * k * n);
+        }
+    }
+    let product = ["bench", "matmul", "--m", "1", "--k", "64", "--n", "32", "--weights", "f16", "--repeat", "1"];
+    let alone = &json(&[&product[..], &["--alone"]].concat())[0];
+    assert!(alone["of_copy"].is_null() && alone["times_f32"].is_null(), "{alone}");
+    let table = fewbit(&[&product[..], &["--device", "cpu"]].concat());
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.lines().count() == 4 && table.contains("% of copy") && table.contains("f32"), "{table}");
+    fails(&["bench", "matmul", "--m", "1", "--k", "64,32,16", "--n", "8,9", "--weights", "f16"], 2, "pair up");
+}
+
 #[test]
 fn devices_are_listed() {
     let devices = json(&["devices"]);

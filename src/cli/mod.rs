@@ -11,6 +11,7 @@ mod global;
 mod inspect;
 mod models;
 mod print;
+mod roofline;
 mod run;
 mod stats;
 

@@ -7,6 +7,8 @@ pub mod axis;
 pub mod binary;
 pub mod call;
 pub mod cast;
+#[cfg(feature = "cli")]
+pub mod ceilings;
 pub mod channel_norm;
 pub mod conv;
 pub mod decode;

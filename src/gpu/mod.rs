@@ -10,6 +10,8 @@ pub mod axes;
 pub mod axis;
 pub mod binary;
 pub mod cast;
+#[cfg(feature = "cli")]
+pub mod ceilings;
 pub mod columns;
 mod conv;
 pub mod conv_transpose;

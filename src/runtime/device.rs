@@ -68,6 +68,16 @@ impl Device {
         }
     }
 
+    /// How fast the device copies and computes, measured in about a second.
+    #[cfg(feature = "cli")]
+    pub fn ceilings(&self) -> Result<crate::cpu::ceilings::Ceilings> {
+        match self {
+            Device::Cpu(threads) => Ok(crate::cpu::ceilings::measure(threads)),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => pollster::block_on(crate::gpu::ceilings::measure(gpu)),
+        }
+    }
+
     /// The same kind of device, opened anew.
     pub async fn reopen(&self) -> Result<Self> {
         match self {

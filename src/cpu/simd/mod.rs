@@ -17,6 +17,8 @@ mod x86;
 pub mod depthwise;
 #[cfg(target_arch = "x86_64")]
 pub mod fewbit;
+#[cfg(feature = "cli")]
+pub mod fma_rate;
 #[cfg(target_arch = "x86_64")]
 pub mod lanes;
 mod level;
