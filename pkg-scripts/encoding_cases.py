@@ -3,12 +3,13 @@
 
     python3 -m venv V && V/bin/pip install gguf==0.19.0 coremltools==9.0 mlx==0.32.4 mlx-cpu==0.32.4 \\
         onnx==1.23.0 onnxruntime==1.32.0 safetensors==0.8.0 numpy==2.4.6
-    V/bin/python pkg-scripts/encoding_cases.py
+    V/bin/python pkg-scripts/encoding_cases.py [gguf] [palette] [elastic] [mlx] [onnx]
 
 Run by hand when a format is added; its results are committed. GPTQ, AWQ, compressed-tensors and AQLM, whose references
 need torch, are written by encoding_cases_torch.py.
 """
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -129,6 +130,35 @@ def palette_cases() -> None:
         case(4, 1, dim, False)
         case(2, 4, dim, True)
     save_file(tensors, OUT / "coremltools.safetensors", {"cases": json.dumps(cases)})
+
+
+# --- Elastic precision ------------------------------------------------------------------------------------------------
+
+def elastic_cases() -> None:
+    """EQ-Net's formula in f32 for each of the 28 forms of two weights: offsets of 0 in symmetric forms, and any."""
+    tensors = {}
+    for name, rows, cols in (("plain", 6, 13), ("offsets", 5, 16)):
+        generator = random(name)
+        w = generator.standard_normal((rows, cols)).astype(np.float16).astype(np.float32)
+        tensors[f"{name}.w"] = w.astype(np.float16)
+        for granularity, steps in (("channel", rows), ("layer", 1)):
+            for symmetric in (False, True):
+                table = granularity + ("_symmetric" if symmetric else "")
+                pairs = np.zeros((steps, 7, 2), np.float32)
+                for i, bits in enumerate(range(2, 9)):
+                    low, high = (-2 ** (bits - 1), 2 ** (bits - 1) - 1) if symmetric else (0, 2 ** bits - 1)
+                    # From 2 to 5 deviations wide, so that some weights are clipped and some are not.
+                    pairs[:, i, 0] = generator.uniform(2, 5, steps) / (high - low)
+                    if not symmetric:
+                        pairs[:, i, 1] = generator.uniform(-2.5, -1, steps)
+                    elif name == "offsets":
+                        pairs[:, i, 1] = generator.uniform(-0.5, 0.5, steps)
+                    s, beta = pairs[:, i, :1] + np.float32(1e-6), pairs[:, i, 1:]
+                    served = np.round(np.clip((w - beta) / s, low, high)) * s + beta
+                    label = f"{bits}" + (":sym" if symmetric else "") + (":layer" if granularity == "layer" else "")
+                    tensors[f"{name}.expected.{label}"] = served.astype(np.float32)
+                tensors[f"{name}.{table}"] = pairs
+    save_file(tensors, OUT / "elastic.safetensors")
 
 
 # --- MLX --------------------------------------------------------------------------------------------------------------
@@ -272,5 +302,6 @@ def onnx_cases() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    for write in (gguf_cases, palette_cases, mlx_cases, onnx_cases):
-        write()
+    for write in (gguf_cases, palette_cases, elastic_cases, mlx_cases, onnx_cases):
+        if not sys.argv[1:] or write.__name__.removesuffix("_cases") in sys.argv[1:]:
+            write()

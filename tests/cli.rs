@@ -180,6 +180,33 @@ fn calibration_shrinks_the_error_of_the_outputs() {
 }
 
 #[test]
+fn elastic_weights_are_served_at_the_precision_asked_for() {
+    let folder = Folder::new("elastic");
+    let (model, out) = (small_model(&folder), folder.file("out.fewbit"));
+    json(&["compress", &model, "--output", &out, "--weights", "elastic"]);
+    let inspected = &json(&["inspect", &out])[0];
+    assert_eq!(inspected["tensors"][0]["encoding"], "elastic");
+    // Half precision, and for each of 32 rows and for all of them 14 pairs of f32.
+    assert_eq!(inspected["tensors"][0]["bytes"], 64 * 32 * 2 + 33 * 14 * 8);
+    let x: Vec<f32> = (0..64).map(|i| (i % 7) as f32).collect();
+    npy::save(folder.file("x.npy"), &Tensor::new([1, 64], &x).unwrap()).unwrap();
+    let input = format!("x={}", folder.file("x.npy"));
+    let mut outputs = |precision: &[&str]| {
+        json(&[&["run", &out, "--input", &input, "--output", &folder.file("out")], precision].concat());
+        npy::open(folder.0.join("out/y.npy")).unwrap().to_f32().unwrap()
+    };
+    let (default, finest, crude) = (outputs(&[]), outputs(&["--precision", "8"]), outputs(&["--precision", "2:sym"]));
+    assert_eq!(default, finest);
+    assert_ne!(default, crude);
+    let bytes =
+        |precision: &str| json(&["bench", &out, "--repeat", "1", "--precision", precision])[0]["weight_bytes"].clone();
+    assert!(bytes("2:layer").as_u64() < bytes("4").as_u64() && bytes("4").as_u64() < bytes("8").as_u64());
+    fails(&["run", &out, "--input", &input, "--output", "o", "--precision", "9"], 2, "2 to 8 bits");
+    fails(&["bench", &model, "--precision", "4"], 2, "no elastic weights");
+    fails(&["classify", &cat(), "--precision", "4"], 2, "no elastic weights");
+}
+
+#[test]
 fn inspect_lists_what_is_inside() {
     let result = &json(&["inspect", &shipped()])[0];
     assert_eq!(result["task"], "image-classification");

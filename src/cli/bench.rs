@@ -9,9 +9,10 @@ use serde_json::json;
 use super::global::Global;
 use super::stats::Times;
 use super::{bench_matmul, models, print};
-use crate::Result;
 use crate::runtime::Session;
 use crate::tensor::Tensor;
+use crate::weights::elastic::Precision;
+use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
@@ -24,6 +25,9 @@ pub struct Options {
     /// A named size of the inputs (default: a batch of 1, images of 224×224, sequences of 128); repeat for each
     #[arg(long = "dim", value_name = "NAME=VALUE", value_parser = models::parse_dim)]
     dims: Vec<(String, usize)>,
+    /// Form of elastic weights (default: 8)
+    #[arg(long, value_name = "BITS[:sym][:layer]")]
+    precision: Option<Precision>,
     /// List the time of each operator
     #[arg(long)]
     profile: bool,
@@ -33,6 +37,9 @@ pub struct Options {
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     if options.target.as_os_str() == "matmul" {
+        if options.precision.is_some() {
+            return Err(Error::Usage("--precision is for a MODEL with elastic weights".into()));
+        }
         return bench_matmul::run(global, &options.matmul, options.repeat as usize);
     }
     options.matmul.refuse()?;
@@ -41,6 +48,9 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let inputs = models::random_inputs(&model, &options.dims)?;
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let mut session = Session::new(&model, &device)?;
+    if let Some(precision) = options.precision {
+        session.set_precision(precision)?;
+    }
     let bar = print::progress("runs", u64::from(options.repeat) + 1);
     let times = Times::measure(options.repeat as usize, || {
         session.run(&inputs)?;

@@ -12,6 +12,7 @@ use crate::Result;
 use crate::graph::Model;
 use crate::tasks::Classifier;
 use crate::vision::Photo;
+use crate::weights::elastic::Precision;
 
 #[derive(Args)]
 pub struct Options {
@@ -21,6 +22,9 @@ pub struct Options {
     /// A classifier; without it, the one that ships with fewbit
     #[arg(long)]
     model: Option<PathBuf>,
+    /// Form of elastic weights (default: 8)
+    #[arg(long, value_name = "BITS[:sym][:layer]")]
+    precision: Option<Precision>,
     /// How many labels per image
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top_k: u32,
@@ -33,6 +37,9 @@ pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
         None => Model::from_bytes("the built-in classifier", shipped)?,
     };
     let mut classifier = Classifier::new(&model, &device)?;
+    if let Some(precision) = options.precision {
+        classifier.set_precision(precision)?;
+    }
     let bar = print::progress("images", options.images.len() as u64);
     for image in &options.images {
         let photo = Photo::open(image)?;

@@ -11,6 +11,7 @@ use super::{models, print};
 use crate::formats::npy;
 use crate::runtime::Session;
 use crate::tensor::Tensor;
+use crate::weights::elastic::Precision;
 use crate::{Error, Result};
 
 #[derive(Args)]
@@ -20,6 +21,9 @@ pub struct Options {
     /// An input of the model; repeat for each
     #[arg(long = "input", value_name = "NAME=FILE.npy", value_parser = parse_input)]
     inputs: Vec<(String, PathBuf)>,
+    /// Form of elastic weights (default: 8)
+    #[arg(long, value_name = "BITS[:sym][:layer]")]
+    precision: Option<Precision>,
     /// Folder for the outputs, written as NAME.npy
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -38,6 +42,9 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
 
     let mut session = Session::new(&model, &device)?;
+    if let Some(precision) = options.precision {
+        session.set_precision(precision)?;
+    }
     session.prepare(&inputs)?;
     let start = Instant::now();
     let outputs = session.run(&inputs)?;

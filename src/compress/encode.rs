@@ -3,6 +3,7 @@
 use super::affine::AffineGrid;
 use super::codebook;
 use super::dual::DualGrid;
+use super::elastic;
 use super::feedback::{Feedback, Statistics};
 use super::grid::{Grid, HalfGrid, Matrix};
 use super::palette::PaletteGrid;
@@ -111,6 +112,7 @@ fn encode_values(
             let (grid, channel) = grid.into_tensors()?;
             Dual::new(shape, group, codes, grid, channel)?.into()
         }
+        Spec::Elastic => elastic::encode(shape, matrix)?.into(),
         Spec::F32 | Spec::Sparse { .. } | Spec::LowRank { .. } | Spec::Auto { .. } => {
             return Err(Error::Usage(format!("`{spec}` is no encoding of a single matrix")));
         }

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod codebook;
 pub mod dual;
 pub mod effect;
+pub mod elastic;
 pub mod encode;
 pub mod feedback;
 pub mod fold;

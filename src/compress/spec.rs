@@ -2,7 +2,7 @@
 //!
 //! `f32`, `f16`, `palette:BITS[:rows=R][:dim=D][:scale | :group=G]`, `affine:BITS:group=G[:sym]`, `nf4:group=G`,
 //! `fp4:group=G`, `mxfp4`, `codebook:MxB:group=G`, `dual:group=G`, `sparse:2of4[+ENCODING]`,
-//! `sparse:FRACTION[+ENCODING]`, `lowrank:FRACTION[+ENCODING]`, `auto:BITS`.
+//! `elastic`, `sparse:FRACTION[+ENCODING]`, `lowrank:FRACTION[+ENCODING]`, `auto:BITS`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,6 +44,8 @@ pub enum Spec {
     Dual {
         group: usize,
     },
+    /// Served at 2 to 8 bits.
+    Elastic,
     Sparse {
         pattern: Pattern,
         values: Box<Spec>,
@@ -89,7 +91,7 @@ pub enum Pattern {
 const MX_GROUP: usize = 32;
 
 const FORMS: &str = "f32, f16, palette:BITS[:rows=R][:dim=D], affine:BITS:group=G[:sym], nf4:group=G, fp4:group=G, mxfp4, \
-                     codebook:MxB:group=G, dual:group=G, sparse:2of4[+ENCODING], sparse:FRACTION[+ENCODING], \
+                     codebook:MxB:group=G, dual:group=G, elastic, sparse:2of4[+ENCODING], sparse:FRACTION[+ENCODING], \
                      lowrank:FRACTION[+ENCODING], auto:BITS";
 
 impl FromStr for Spec {
@@ -115,6 +117,7 @@ impl FromStr for Spec {
             "mxfp4" => Spec::Table { table: Table::Mxfp4, group: options.group(Some(MX_GROUP))? },
             "codebook" => codebook(&mut options)?,
             "dual" => Spec::Dual { group: options.group(None)? },
+            "elastic" => Spec::Elastic,
             "sparse" => sparse(&mut options, inner)?,
             "lowrank" => low_rank(&mut options, inner)?,
             "auto" => Spec::Auto { bits: options.number("BITS, e.g. `auto:3.5`", 1.0, 16.0)? },
@@ -171,11 +174,13 @@ fn sparse(options: &mut Options, inner: Option<&str>) -> Result<Spec> {
     };
     let values = inner.unwrap_or("f16").parse()?;
     match values {
-        Spec::F32 | Spec::Sparse { .. } | Spec::LowRank { .. } | Spec::Auto { .. } | Spec::Palette { dim: 2.., .. } => {
-            Err(options.error(&format!(
-                "cannot keep its values as `{values}`; f16, palette, affine, nf4, codebook or dual can"
-            )))
-        }
+        Spec::F32
+        | Spec::Elastic
+        | Spec::Sparse { .. }
+        | Spec::LowRank { .. }
+        | Spec::Auto { .. }
+        | Spec::Palette { dim: 2.., .. } => Err(options
+            .error(&format!("cannot keep its values as `{values}`; f16, palette, affine, nf4, codebook or dual can"))),
         values => Ok(Spec::Sparse { pattern, values: Box::new(values) }),
     }
 }
@@ -219,6 +224,7 @@ impl fmt::Display for Spec {
             Spec::Table { table: Table::Mxfp4, group } => write!(f, "mxfp4:group={group}"),
             Spec::Codebook { books, bits, group } => write!(f, "codebook:{books}x{bits}:group={group}"),
             Spec::Dual { group } => write!(f, "dual:group={group}"),
+            Spec::Elastic => write!(f, "elastic"),
             Spec::Sparse { pattern: Pattern::TwoOfFour, values } => write!(f, "sparse:2of4+{values}"),
             Spec::Sparse { pattern: Pattern::Share(share), values } => write!(f, "sparse:{share}+{values}"),
             Spec::LowRank { share, factors } => write!(f, "lowrank:{share}+{factors}"),
@@ -247,6 +253,7 @@ mod tests {
             "mxfp4",
             "codebook:2x8:group=8",
             "dual:group=128",
+            "elastic",
             "sparse:2of4+f16",
             "sparse:0.75+affine:4:group=32",
             "lowrank:0.25+sparse:0.5+f16",
@@ -283,6 +290,8 @@ mod tests {
             ("sparse", "2of4"),
             ("sparse:1.5", "between 0 and 1"),
             ("sparse:0.5+f32", "f16"),
+            ("sparse:0.5+elastic", "cannot keep its values"),
+            ("elastic:4", "unknown option `4`"),
             ("sparse:0.5+", "is not an encoding"),
             ("lowrank:0.5+auto:4", "factors"),
             ("auto", "auto:3.5"),

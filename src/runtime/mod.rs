@@ -1,6 +1,8 @@
 //! Floor 5: device choice, plans, sessions.
 
 pub mod device;
+#[cfg(any(feature = "cli", feature = "full"))]
+pub mod elastic;
 pub mod plan;
 pub mod session;
 pub mod specialize;

@@ -23,6 +23,8 @@ pub struct Session {
     by_value: BTreeSet<ValueId>,
     plans: Vec<(Key, Plan)>,
     shared: Shared,
+    #[cfg(any(feature = "cli", feature = "full"))]
+    masters: super::elastic::Masters,
 }
 
 #[derive(PartialEq)]
@@ -35,8 +37,12 @@ impl Session {
     /// Checks the graph. Plans are built on the first run with each input shape.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
         model.graph.validate()?;
+        #[allow(unused_mut, reason = "builds without elastic weights")]
+        let mut graph = model.graph.clone();
         Ok(Session {
-            graph: model.graph.clone(),
+            #[cfg(any(feature = "cli", feature = "full"))]
+            masters: super::elastic::Masters::take(&mut graph)?,
+            graph,
             device: device.clone(),
             memory_limit: MEMORY_LIMIT,
             by_value: BTreeSet::new(),
@@ -56,6 +62,16 @@ impl Session {
     /// Bounds each tensor and the arena of plans built from now on; beyond it a run fails with `Error::OutOfMemory`.
     pub fn set_memory_limit(&mut self, bytes: usize) {
         self.memory_limit = bytes;
+    }
+
+    /// Serves weights of elastic precision in another form, made from what the session holds; without this, in their
+    /// finest. Plans are built anew. `Error::Usage` for a model without such weights.
+    #[cfg(any(feature = "cli", feature = "full"))]
+    pub fn set_precision(&mut self, precision: crate::weights::elastic::Precision) -> Result<()> {
+        self.masters.serve(&mut self.graph, precision)?;
+        self.plans.clear();
+        self.shared = Shared::default();
+        Ok(())
     }
 
     /// Runs the graph on named inputs; outputs come by name in the graph's order.

@@ -70,6 +70,12 @@ impl Classifier {
         &self.session
     }
 
+    /// See `Session::set_precision`.
+    #[cfg(any(feature = "cli", feature = "full"))]
+    pub fn set_precision(&mut self, precision: crate::weights::elastic::Precision) -> Result<()> {
+        self.session.set_precision(precision)
+    }
+
     fn best(&self, logits: &Tensor, top_k: usize) -> Result<Vec<Prediction>> {
         let logits = logits.to_f32()?;
         let scores = if self.normalized { logits } else { softmax(&logits) };

@@ -6,6 +6,8 @@
 pub mod affine;
 pub mod codebook;
 pub mod dual;
+#[cfg(any(feature = "cli", feature = "full"))]
+pub mod elastic;
 mod encoding;
 pub mod half_float;
 pub mod kquant;
@@ -17,6 +19,8 @@ pub mod tables;
 pub use affine::{Affine, Zero};
 pub use codebook::Codebook;
 pub use dual::Dual;
+#[cfg(any(feature = "cli", feature = "full"))]
+pub use elastic::Elastic;
 pub use encoding::{Encoding, Nested, Stored};
 pub use half_float::HalfFloat;
 pub use kquant::KQuant;
@@ -30,37 +34,38 @@ use crate::tensor::{Shape, Tensor};
 
 /// Declares `Encoded` with one variant per encoding and the word that names it in files.
 macro_rules! encodings {
-    ($($variant:ident = $kind:literal,)*) => {
+    ($($(#[$meta:meta])* $variant:ident = $kind:literal,)*) => {
         /// A weight in one of the encodings.
         #[derive(Clone)]
         pub enum Encoded {
-            $($variant($variant),)*
+            $($(#[$meta])* $variant($variant),)*
         }
 
         impl Encoded {
             pub fn as_encoding(&self) -> &dyn Encoding {
                 match self {
-                    $(Encoded::$variant(w) => w,)*
+                    $($(#[$meta])* Encoded::$variant(w) => w,)*
                 }
             }
 
             /// The word that names the encoding in files.
             pub fn kind(&self) -> &'static str {
                 match self {
-                    $(Encoded::$variant(_) => $kind,)*
+                    $($(#[$meta])* Encoded::$variant(_) => $kind,)*
                 }
             }
 
             /// Builds a weight from its stored form; `None` for a `kind` that does not exist.
             pub fn restore(kind: &str, shape: Shape, stored: &Stored) -> Option<Result<Self>> {
                 match kind {
-                    $($kind => Some($variant::restore(shape, stored).map(Encoded::$variant)),)*
+                    $($(#[$meta])* $kind => Some($variant::restore(shape, stored).map(Encoded::$variant)),)*
                     _ => None,
                 }
             }
         }
 
         $(
+            $(#[$meta])*
             impl From<$variant> for Encoded {
                 fn from(weight: $variant) -> Self {
                     Encoded::$variant(weight)
@@ -78,6 +83,8 @@ encodings! {
     Codebook = "codebook",
     Dual = "dual",
     Sparse = "sparse",
+    #[cfg(any(feature = "cli", feature = "full"))]
+    Elastic = "elastic",
 }
 
 /// Sparse weights whose values have one of the other encodings.

@@ -1,6 +1,8 @@
 //! Random weights in every encoding.
 
 use super::*;
+#[cfg(feature = "full")]
+use fewbit::weights::Elastic;
 use fewbit::weights::{Codebook, Dual, KQuant, Scale, tables};
 
 /// Every encoding that a matrix `[rows, cols]` can have, with its name.
@@ -32,6 +34,10 @@ pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> 
         all.push(codebook(rows, cols, count, bits, group, seed));
     }
     all.push(dual(rows, cols, 32, seed));
+    #[cfg(feature = "full")]
+    for precision in ["2", "4", "3:layer", "5:sym", "7:sym:layer", "7", "8"] {
+        all.push(elastic(rows, cols, seed).at(precision.parse().unwrap()).unwrap().into());
+    }
     let padded = cols.next_multiple_of(2);
     let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
     let values = Tensor::new([rows, padded], &values).unwrap();
@@ -42,7 +48,11 @@ pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> 
 /// Those that run on the CPU alone: codes and groups that do not fit runs of eight columns.
 pub fn odd_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
     let table = grouped(rows, cols, &tables::IQ4_NL, 5, DType::F16, seed);
-    named(vec![table, codebook(rows, cols, 2, 5, 4, seed), dual(rows, cols, 9, seed)])
+    #[allow(unused_mut, reason = "builds without elastic weights")]
+    let mut odd = vec![table, codebook(rows, cols, 2, 5, 4, seed), dual(rows, cols, 9, seed)];
+    #[cfg(feature = "full")]
+    odd.push(elastic(rows, cols, seed).into());
+    named(odd)
 }
 
 fn named(all: Vec<Encoded>) -> Vec<(String, Encoded)> {
@@ -152,4 +162,24 @@ fn dual(rows: usize, cols: usize, group: usize, seed: u64) -> Encoded {
     let grid: Vec<u8> = (0..rows * groups).flat_map(|_| pair(&mut random)).collect();
     let channel = factors(&mut random, &[rows], DType::F32);
     Dual::new(vec![rows, cols], group, codes, Tensor::new([rows, groups, 2], &grid).unwrap(), channel).unwrap().into()
+}
+
+/// Steps and offsets differ per row and form.
+#[cfg(feature = "full")]
+fn elastic(rows: usize, cols: usize, seed: u64) -> Elastic {
+    let mut random = Random::new(seed);
+    let padded = cols.next_multiple_of(2);
+    let values: Vec<f16> = random.values(rows * padded).into_iter().map(f16::from_f32).collect();
+    let values = Tensor::new([rows, padded], &values).unwrap();
+    let mut table = |steps: usize| {
+        let pair = |random: &mut Random, bits: i32| {
+            let noise = random.values(2);
+            [(noise[0].abs() + 1.0) / 2f32.powi(bits), noise[1] / 4.0 - 0.5]
+        };
+        let pairs: Vec<[f32; 2]> =
+            (0..steps).flat_map(|_| (2..=8).map(|bits| pair(&mut random, bits)).collect::<Vec<_>>()).collect();
+        Tensor::new([steps, 7, 2], pairs.as_flattened()).unwrap()
+    };
+    let tables = [table(rows), table(rows), table(1), table(1)];
+    Elastic::new(vec![rows, cols], values, tables).unwrap()
 }

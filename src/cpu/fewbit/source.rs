@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
             Encoded::Dual(w) => {
                 Self::integers(level, weight, w.codes(), crate::weights::dual::BITS, w.group(), Extras::Zeros)
             }
-            Encoded::HalfFloat(_) | Encoded::Codebook(_) | Encoded::Sparse(_) => None,
+            _ => None,
         }
     }
 
@@ -169,7 +169,7 @@ impl<'a> Source<'a> {
                 let (scale, zero) = w.group_params(row, g);
                 (w.row_scale(row) * f32::from(scale), f32::from(zero), 0.0)
             }),
-            Encoded::HalfFloat(_) | Encoded::Codebook(_) | Encoded::Sparse(_) => {}
+            _ => {}
         }
     }
 

@@ -26,6 +26,8 @@ pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
         Encoded::Codebook(w) => codebook::coded(e, window, w),
         Encoded::Dual(w) => dual::coded(e, window, w),
         Encoded::Sparse(_) => Err(e.unsupported("sparse weights")),
+        #[cfg(any(feature = "cli", feature = "full"))]
+        Encoded::Elastic(_) => Err(e.unsupported("elastic weights without a precision")),
     }
 }
 
