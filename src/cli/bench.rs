@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::global::Global;
 use super::stats::Times;
-use super::{bench_matmul, models, print};
+use super::{bench_matmul, models, print, tuned};
 use crate::runtime::Session;
 use crate::tensor::Tensor;
 use crate::weights::elastic::Precision;
@@ -28,6 +28,9 @@ pub struct Options {
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
+    /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
+    #[arg(long)]
+    tune: bool,
     /// List the time of each operator
     #[arg(long)]
     profile: bool,
@@ -40,7 +43,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         if options.precision.is_some() {
             return Err(Error::Usage("--precision is for a MODEL with elastic weights".into()));
         }
-        return bench_matmul::run(global, &options.matmul, options.repeat as usize);
+        return bench_matmul::run(global, &options.matmul, options.repeat as usize, options.tune);
     }
     options.matmul.refuse()?;
     let device = global.device()?;
@@ -50,6 +53,9 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let mut session = Session::new(&model, &device)?;
     if let Some(precision) = options.precision {
         session.set_precision(precision)?;
+    }
+    if options.tune {
+        tuned::tune(&mut session, &inputs)?;
     }
     let bar = print::progress("runs", u64::from(options.repeat) + 1);
     let times = Times::measure(options.repeat as usize, || {

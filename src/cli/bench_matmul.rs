@@ -5,9 +5,9 @@ use clap::Args;
 
 use super::global::Global;
 use super::models::Random;
-use super::print;
 use super::roofline::{Dense, Row, Table};
 use super::stats::Times;
+use super::{print, tuned};
 use crate::compress::{Spec, encode};
 use crate::graph::{Attr, Attrs, Dim, Graph, Model, Weight};
 use crate::runtime::{Device, Session};
@@ -88,7 +88,8 @@ struct Stored {
     bytes: usize,
 }
 
-pub fn run(global: &Global, options: &Matmul, repeat: usize) -> Result<()> {
+/// `tune`: each product chooses its kernel's fastest variant first.
+pub fn run(global: &Global, options: &Matmul, repeat: usize, tune: bool) -> Result<()> {
     let shapes = options.shapes()?;
     let (specs, asked) = options.specs()?;
     let device = global.device()?;
@@ -105,7 +106,7 @@ pub fn run(global: &Global, options: &Matmul, repeat: usize) -> Result<()> {
         }
         for &m in &options.m {
             let x = matrix(&mut random, m, k)?;
-            let rows = measure(&device, &stored, &x, n, repeat)?;
+            let rows = measure(&device, &stored, &x, [n, repeat], tune)?;
             let time = |spec: Spec| rows.iter().find(|row| row.spec == spec).map(Row::ms);
             let dense = Dense { f32: time(Spec::F32), f16: time(Spec::F16) };
             for row in rows.iter().take(asked) {
@@ -123,10 +124,13 @@ pub fn run(global: &Global, options: &Matmul, repeat: usize) -> Result<()> {
 }
 
 /// Each weight's product with `x`, in turns.
-fn measure(device: &Device, stored: &[Stored], x: &Tensor, n: usize, repeat: usize) -> Result<Vec<Row>> {
+fn measure(device: &Device, stored: &[Stored], x: &Tensor, [n, repeat]: [usize; 2], tune: bool) -> Result<Vec<Row>> {
     let (m, k) = (x.shape()[0], x.shape()[1]);
     let mut sessions = stored.iter().map(|s| product(device, &s.weight, m, k)).collect::<Result<Vec<_>>>()?;
     let inputs = [("x", x)];
+    if tune {
+        sessions.iter_mut().try_for_each(|session| tuned::tune(session, &inputs))?;
+    }
     let times = Times::take_turns(repeat, sessions.len(), |i| sessions[i].run(&inputs).map(drop))?;
     let mut rows = Vec::with_capacity(stored.len());
     for ((stored, times), session) in stored.iter().zip(times).zip(&mut sessions) {

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::tuned;
 use crate::Result;
 use crate::runtime::Device;
 
@@ -13,6 +14,9 @@ pub struct Global {
     /// Threads of the CPU path; 0 = all cores
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub threads: usize,
+    /// Take each GPU kernel's default, not what `--tune` found here before
+    #[arg(long, global = true)]
+    no_tuned: bool,
     /// Print results as JSON, one object a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -26,8 +30,16 @@ pub enum DeviceKind {
 }
 
 impl Global {
-    /// The device asked for.
+    /// The device asked for, with what was tuned for it before.
     pub fn device(&self) -> Result<Device> {
+        let device = self.open()?;
+        if !self.no_tuned {
+            tuned::load(&device);
+        }
+        Ok(device)
+    }
+
+    fn open(&self) -> Result<Device> {
         match self.device {
             DeviceKind::Cpu => Device::cpu(self.threads),
             DeviceKind::Auto => Device::auto(self.threads),

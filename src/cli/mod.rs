@@ -14,6 +14,7 @@ mod print;
 mod roofline;
 mod run;
 mod stats;
+mod tuned;
 
 use std::process::ExitCode;
 

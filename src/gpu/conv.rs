@@ -6,7 +6,7 @@ use super::depthwise;
 use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::epilogue::Epilogue;
 use super::shader::conv::{Params, decoding};
-use super::tile::Tile;
+use super::tile::{Tile, VARIANTS};
 use crate::Result;
 use crate::ops::conv::{ConvShape, UNIT_AXIS};
 use crate::tensor::DType;
@@ -25,7 +25,9 @@ fn conv(e: &mut Emit) -> Result<()> {
         return depthwise::emit(e, &shape, &axes, weight, &epilogue);
     }
     let (out_group, columns) = shape.group_size();
-    let tile = Tile::of(out_group, shape.out_pixels(), 64);
+    let pixels = shape.out_pixels();
+    let default = Tile::of(out_group, pixels, 64).number();
+    let tile = Tile::variant(out_group, pixels, e.choose([out_group, columns, pixels], VARIANTS, default));
     let tiles = tile.workgroups().saturating_mul(shape.batch).saturating_mul(shape.groups);
     let params = Params {
         input: sizes(&axes, |a| a.input, shape.in_channels / shape.groups)?,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterReport};
+use super::choices::Choices;
 use super::shader::{Binding, Code};
 use crate::{Error, Result};
 
@@ -21,6 +22,7 @@ pub struct GpuDevice {
     /// Operators that the self-check has seen, failed or not.
     checked: Mutex<BTreeSet<&'static str>>,
     binding_limit: AtomicU64,
+    choices: Choices,
     /// Bound where a kernel's optional operand is left out.
     pub(super) absent: wgpu::Buffer,
 }
@@ -94,6 +96,7 @@ impl GpuDevice {
             disabled: Mutex::default(),
             checked: Mutex::default(),
             binding_limit: AtomicU64::new(u64::MAX),
+            choices: Choices::default(),
             absent,
         })
     }
@@ -124,6 +127,11 @@ impl GpuDevice {
     /// Splits weights as an adapter would that binds no more than `bytes` at once.
     pub fn limit_bindings(&self, bytes: u64) {
         self.binding_limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Which variants of kernels programs take that are built from now on.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
     }
 
     pub fn has_timestamps(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::choices::Choice;
 use super::columns;
 use super::decode::{Window, slice};
 use super::device::{GpuDevice, Pipeline};
@@ -68,6 +69,7 @@ pub struct Emit<'a> {
     buffers: &'a mut Buffers,
     scratch_used: usize,
     recorded: Vec<Recorded>,
+    choice: Option<Choice>,
 }
 
 impl<'a> Emit<'a> {
@@ -78,11 +80,11 @@ impl<'a> Emit<'a> {
         weights: &'a WeightCache,
         buffers: &'a mut Buffers,
     ) -> Self {
-        Emit { node, schedule, device, weights, buffers, scratch_used: 0, recorded: Vec::new() }
+        Emit { node, schedule, device, weights, buffers, scratch_used: 0, recorded: Vec::new(), choice: None }
     }
 
-    pub(super) fn into_recorded(self) -> Vec<Recorded> {
-        self.recorded
+    pub(super) fn into_recorded(self) -> (Vec<Recorded>, Option<Choice>) {
+        (self.recorded, self.choice)
     }
 
     /// Sends the node to the CPU.
@@ -93,6 +95,22 @@ impl<'a> Emit<'a> {
     /// The adapter computes on the CPU: barriers and workgroup memory cost more than they save.
     pub fn is_software(&self) -> bool {
         self.device.is_software()
+    }
+
+    /// The variant, of `count`, for a product of these sizes with input 1.
+    #[cfg(any(feature = "cli", feature = "full"))]
+    pub fn choose(&mut self, sizes: [usize; 3], count: usize, default: usize) -> usize {
+        let weight = self.encoded(1).map_or("dense".into(), |w| w.as_encoding().name());
+        let key = format!("{} {weight} {}×{}×{}", self.node.op, sizes[0], sizes[1], sizes[2]);
+        let variant = self.device.choices().pick(&key, count, default);
+        self.choice = Some(Choice { key, variant });
+        variant
+    }
+
+    /// Small builds are not tuned.
+    #[cfg(not(any(feature = "cli", feature = "full")))]
+    pub fn choose(&mut self, _: [usize; 3], _: usize, default: usize) -> usize {
+        default
     }
 
     pub fn has(&self, i: usize) -> bool {

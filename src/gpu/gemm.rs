@@ -4,7 +4,7 @@ use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
 use super::shader::gemm::{Params, decoding_alone, decoding_together};
-use super::tile::Tile;
+use super::tile::{Tile, VARIANTS};
 use crate::Result;
 use crate::ops::product::{BatchedProduct, gemm_sizes};
 use crate::tensor::{DType, broadcast_strides};
@@ -13,6 +13,9 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel:
 
 /// Most lanes whose columns fit the chunk of `shaders/shared/staged.wgsl` by eights.
 const STAGED_LANES: usize = 8;
+
+/// The variant behind those in which invocations are alone.
+const TOGETHER: usize = VARIANTS;
 
 /// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
 pub struct Product {
@@ -42,9 +45,7 @@ pub struct Operands {
 }
 
 pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
-    // Barriers cost a software adapter more than decoding a weight for every eight rows anew.
-    let alone = e.is_software();
-    let tile = Tile::of(p.m, p.n, if o.b.is_dense() || alone { 64 } else { STAGED_LANES });
+    let (tile, alone) = variant(e, p, o.b.is_dense());
     let tiles = tile.workgroups().saturating_mul(p.offsets.len());
     let params = Params {
         weight: o.b.form,
@@ -75,6 +76,18 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
     overrides.push(("LANES", tile.lanes as f64));
     overrides.extend(epilogue.overrides());
     e.dispatch(shader, &overrides, &operands, &params, grid(tiles)?)
+}
+
+/// The tile, and whether invocations decode weights alone instead of together.
+fn variant(e: &mut Emit, p: &Product, dense: bool) -> (Tile, bool) {
+    // Barriers cost a software adapter more than decoding a weight for every eight rows anew.
+    let alone = dense || e.is_software();
+    let tile = Tile::of(p.m, p.n, if alone { 64 } else { STAGED_LANES });
+    let count = if dense { VARIANTS } else { TOGETHER + 1 };
+    match e.choose([p.m, p.k, p.total], count, if alone { tile.number() } else { TOGETHER }) {
+        TOGETHER => (Tile::of(p.m, p.n, STAGED_LANES), false),
+        number => (Tile::variant(p.m, p.n, number), true),
+    }
 }
 
 fn require_f32(e: &Emit) -> Result<()> {

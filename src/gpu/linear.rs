@@ -15,6 +15,9 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "fewbit.Linear", emit: linea
 /// Up to this many rows the bytes of the weight bound the product.
 const MATVEC_ROWS: usize = 8;
 
+/// Parts into which a workgroup may split a column: the variants of `matvec`.
+const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
+
 /// Columns `first … first + n` of the output and what computes them.
 struct Part {
     first: usize,
@@ -87,7 +90,8 @@ fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilo
 fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
     let Part { first, n, weight, .. } = part;
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
-    let split = if e.is_software() { 1 } else { 8 };
+    let default = if e.is_software() { 0 } else { 3 };
+    let split = SPLITS[e.choose([m, k, total], SPLITS.len(), default)];
     let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
     let width = 64 / split * (4 / rows as u32);
     let params = Params {

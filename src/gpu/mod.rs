@@ -12,6 +12,7 @@ pub mod binary;
 pub mod cast;
 #[cfg(feature = "cli")]
 pub mod ceilings;
+pub mod choices;
 pub mod columns;
 mod conv;
 pub mod conv_transpose;
@@ -47,6 +48,7 @@ pub mod unary;
 pub mod weights;
 
 pub use adapter::AdapterReport;
+pub use choices::{Choice, Choices};
 pub use device::GpuDevice;
 pub use emit::{Emit, GpuKernel, Operand};
 pub use families::find;

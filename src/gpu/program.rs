@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::choices::Choice;
 use super::device::GpuDevice;
 use super::emit::{Buffers, Emit, Recorded};
 use super::families;
@@ -30,6 +31,8 @@ pub struct Program {
     timer: Option<Timer>,
     /// Milliseconds of each node in the last profiled run.
     times: Vec<f64>,
+    /// Per node: which variant it took, if its kernel had a choice.
+    choices: Vec<Option<Choice>>,
 }
 
 enum Step {
@@ -66,9 +69,13 @@ impl Program {
         let slots = schedule.slots.iter().map(|&bytes| device.storage("slot", bytes)).collect::<Result<_>>()?;
         let mut buffers = Buffers { slots, inputs: vec![None; schedule.graph.inputs.len()], scratch: Vec::new() };
         let mut recorded: Vec<Result<Vec<Recorded>, String>> = Vec::with_capacity(schedule.graph.nodes.len());
+        let mut choices = vec![None; schedule.graph.nodes.len()];
         for index in 0..schedule.graph.nodes.len() {
             recorded.push(match record(&device, &schedule, index, weights, &mut buffers) {
-                Ok(dispatches) => Ok(dispatches),
+                Ok((dispatches, choice)) => {
+                    choices[index] = choice;
+                    Ok(dispatches)
+                }
                 Err(Error::Unsupported(why)) => Err(why),
                 Err(other) => return Err(other),
             });
@@ -93,7 +100,7 @@ impl Program {
         device.check()?;
         let times = vec![0.0; steps.len()];
         let (threads, staging) = (threads.clone(), Staging::default());
-        Ok(Program { device, schedule, threads, buffers, steps, staging, timer: None, times })
+        Ok(Program { device, schedule, threads, buffers, steps, staging, timer: None, times, choices })
     }
 
     /// Whether later runs measure every node, which splits the pass and costs time. `Unsupported` where the device has
@@ -107,6 +114,11 @@ impl Program {
     /// Milliseconds of each node in the last profiled run; zeros without one.
     pub fn times(&self) -> &[f64] {
         &self.times
+    }
+
+    /// Per node: which variant it took, if its kernel had a choice.
+    pub fn choices(&self) -> &[Option<Choice>] {
+        &self.choices
     }
 
     pub fn schedule(&self) -> &Schedule {
@@ -290,7 +302,7 @@ fn record(
     index: usize,
     weights: &WeightCache,
     buffers: &mut Buffers,
-) -> Result<Vec<Recorded>> {
+) -> Result<(Vec<Recorded>, Option<Choice>)> {
     let node = &schedule.graph.nodes[index];
     let kernel =
         families::find(&node.op).ok_or_else(|| Error::Unsupported(format!("{} has no GPU kernel", node.op)))?;

@@ -3,6 +3,9 @@
 /// Rows and columns of an invocation.
 pub const SIDE: usize = 8;
 
+/// How many shapes there are.
+pub const VARIANTS: usize = 4;
+
 /// A workgroup is `lanes` invocations wide and 64 / `lanes` high.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
@@ -17,13 +20,24 @@ impl Tile {
     /// 8 lanes: a multiple of the widest SIMD of software adapters (4 in SwiftShader, 8 in lavapipe), and a whole sector
     /// of a GPU's memory.
     pub fn of(rows: usize, cols: usize, most_lanes: usize) -> Self {
-        let tile = |lanes: usize| {
-            let (high, wide) = (64 / lanes * SIDE, lanes * SIDE);
-            Tile { lanes, rows: rows.div_ceil(high), cols: cols.div_ceil(wide) }
-        };
-        let shapes = [8, 16, 32, 64].map(tile);
+        let shapes = [8, 16, 32, 64].map(|lanes| Self::with(rows, cols, lanes));
         let allowed = shapes.into_iter().filter(|t| t.lanes <= most_lanes);
         allowed.min_by_key(|t| t.rows.saturating_mul(t.cols)).unwrap_or(shapes[0])
+    }
+
+    /// The shape of this number: 8, 16, 32, 64 lanes.
+    pub fn variant(rows: usize, cols: usize, number: usize) -> Self {
+        Self::with(rows, cols, 8 << number)
+    }
+
+    /// The number of the shape.
+    pub fn number(&self) -> usize {
+        self.lanes.ilog2() as usize - 3
+    }
+
+    fn with(rows: usize, cols: usize, lanes: usize) -> Self {
+        let (high, wide) = (64 / lanes * SIDE, lanes * SIDE);
+        Tile { lanes, rows: rows.div_ceil(high), cols: cols.div_ceil(wide) }
     }
 
     pub fn workgroups(&self) -> usize {

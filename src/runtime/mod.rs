@@ -7,6 +7,8 @@ pub mod plan;
 pub mod session;
 pub mod specialize;
 pub mod symbolic;
+#[cfg(all(feature = "gpu", any(feature = "cli", feature = "full")))]
+mod tune;
 
 pub use device::Device;
 pub use plan::{NodeReport, Report};

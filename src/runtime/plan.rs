@@ -108,6 +108,18 @@ impl Plan {
         }
     }
 
+    /// What kernels with a choice took, and how long that lasted in the last profiled run, in milliseconds.
+    #[cfg(feature = "gpu")]
+    pub fn choices(&self) -> Vec<(gpu::Choice, f64)> {
+        match &self.program {
+            Program::Cpu(_) => Vec::new(),
+            Program::Gpu(program) => {
+                let measured = program.choices().iter().zip(program.times());
+                measured.filter_map(|(choice, &ms)| Some((choice.clone()?, ms))).collect()
+            }
+        }
+    }
+
     pub fn report(&self) -> Report {
         let (schedule, places): (&Schedule, Vec<(f64, String)>) = match &self.program {
             Program::Cpu(program) => {

@@ -99,13 +99,24 @@ impl Session {
     /// One run that measures every node, for `report`. It is slower than others on a GPU, which needs timestamps for it
     /// (`Unsupported` without).
     pub async fn profile_async(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Report> {
+        self.profiled(inputs, Plan::report).await
+    }
+
+    /// A measured run, of which `about` tells.
+    pub(super) async fn profiled<T>(&mut self, inputs: &[(&str, &Tensor)], about: fn(&Plan) -> T) -> Result<T> {
         let inputs = self.order(inputs)?;
         let plan = self.proved(&inputs).await?;
         plan.set_profiling(true)?;
         let ran = plan.run(&inputs).await;
-        let report = plan.report();
+        let told = about(plan);
         plan.set_profiling(false)?;
-        ran.map(|_| report)
+        ran.map(|_| told)
+    }
+
+    /// Builds plans anew; weights on the device stay.
+    #[cfg(feature = "gpu")]
+    pub(super) fn forget_plans(&mut self) {
+        self.plans.clear();
     }
 
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
