@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::channelwise::Filters;
 use super::weights::Weights;
 use crate::cpu::decode::EncodedRows;
+use crate::cpu::fewbit::{self, Activations, Source};
 use crate::cpu::gemm::{Divide, Epilogue, Operand, Panels, Product, Strided};
 use crate::cpu::panel_codes::PanelCodes;
 use crate::cpu::product::shared_b;
@@ -16,6 +17,10 @@ use crate::weights::Encoded;
 /// Rows of a product from which each thread may read the whole weight for itself: even decoding it is then below a
 /// tenth of the work.
 const MANY_ROWS: usize = 128;
+
+/// Bytes of codes from which no copy is kept in the order of panels. Below, a model of a few MiB runs quicker with it;
+/// above, it would take a large model's memory twice.
+const LARGE: usize = 512 << 10;
 
 /// A 1×1 convolution on channels last: one product, a row per pixel.
 pub fn pointwise(
@@ -29,6 +34,16 @@ pub fn pointwise(
 ) {
     let (n, k) = shape.group_size();
     let m = shape.batch * shape.out_pixels();
+    // For few pixels, decoding a large weight in registers is quicker than packing it.
+    if let (None, Weights::Encoded(weight)) = (prepared, weights)
+        && m < MANY_ROWS
+        && weight.bytes() >= LARGE
+    {
+        let source = Source::new(threads.level(), weight);
+        if source.is_some_and(|s| fewbit::product(threads, x, m, &s, Activations::F32, &epilogue, y)) {
+            return;
+        }
+    }
     let rows = Strided::rows(x, k);
     with_lanes(threads.level(), weights, prepared, k, |b| {
         let panels = n.div_ceil(threads.level().tile_cols());
@@ -63,7 +78,7 @@ pub fn prepare(p: &Prepare, shape: &ConvShape, weights: Weights) -> Option<Prepa
         Weights::Dense(_) if shape.groups > 1 => Some(Arc::new(Filters::new(level, shape, weights))),
         Weights::Encoded(_) if shape.groups > 1 => None,
         Weights::Dense(weight) => shared_b(p, weight, n, k, true),
-        Weights::Encoded(Encoded::Palette(weight)) => {
+        Weights::Encoded(Encoded::Palette(weight)) if weight.codes().bytes().len() < LARGE => {
             PanelCodes::new(level, level.tile_cols(), weight).map(|codes| Arc::new(codes) as Prepared)
         }
         Weights::Encoded(_) => None,
