@@ -191,7 +191,7 @@ fn elastic_weights_are_served_at_the_precision_asked_for() {
     let x: Vec<f32> = (0..64).map(|i| (i % 7) as f32).collect();
     npy::save(folder.file("x.npy"), &Tensor::new([1, 64], &x).unwrap()).unwrap();
     let input = format!("x={}", folder.file("x.npy"));
-    let mut outputs = |precision: &[&str]| {
+    let outputs = |precision: &[&str]| {
         json(&[&["run", &out, "--input", &input, "--output", &folder.file("out")], precision].concat());
         npy::open(folder.0.join("out/y.npy")).unwrap().to_f32().unwrap()
     };

@@ -35,8 +35,10 @@ pub fn encode(shape: Shape, matrix: &Matrix) -> Result<Elastic> {
     let matrix = Matrix { rows, cols, data: seen.into(), importance: matrix.importance.clone() };
     let table = |symmetric: bool, per_channel: bool| {
         let forms = || Precision::all().filter(|p| p.symmetric == symmetric && p.per_channel == per_channel);
+        // Rows that share a step.
+        let span = if per_channel { 1 } else { rows.max(1) };
         let spans: Vec<Range<usize>> =
-            if per_channel { (0..rows).map(|row| row..row + 1).collect() } else { vec![0..rows] };
+            (0..if per_channel { rows } else { 1 }).map(|i| i * span..((i + 1) * span).min(rows)).collect();
         let jobs: Vec<_> = spans.iter().flat_map(|span| forms().map(move |form| (span.clone(), form))).collect();
         let steps: Vec<[f32; 2]> = jobs.into_par_iter().map(|(span, form)| search(&matrix, span, form)).collect();
         Tensor::new([spans.len(), forms().count(), 2], steps.as_flattened())
