@@ -8,6 +8,7 @@ pub mod gguf;
 #[cfg(feature = "full")]
 pub mod hf;
 pub mod npy;
+mod object;
 pub mod onnx;
 #[cfg(feature = "full")]
 mod pickle;

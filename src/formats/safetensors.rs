@@ -11,6 +11,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::object::from_object;
 use crate::tensor::{DType, Shape, Tensor, TensorType, order};
 use crate::{Error, Result};
 
@@ -187,13 +188,13 @@ fn dtype_name(dtype: DType) -> &'static str {
     DTYPES.iter().find(|(_, d)| *d == dtype).map_or("U8", |&(n, _)| n)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawEntry {
     dtype: String,
     shape: Shape,
     data_offsets: (u64, u64),
 }
+
+from_object!(RawEntry, others = false, [dtype shape data_offsets] []);
 
 /// The header as written: `__metadata__` among the tensors.
 struct RawHeader {

@@ -7,7 +7,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::spec::{DimSpec, Float, StoredWeight, TypedSpec, ValueSpec};
+use super::super::object::from_object;
+use super::spec::{DimSpec, Float, GraphSpec, NodeSpec, Spec, StoredWeight, TypedSpec, ValueSpec};
+
+from_object!(Spec, others = true, [version graph weights sha256 manifest] []);
+from_object!(GraphSpec, others = true, [name values inputs outputs nodes] []);
+from_object!(TypedSpec, others = true, [name] [dtype dims]);
+from_object!(NodeSpec, others = true, [name op inputs outputs] [attrs]);
 
 impl<'de> Deserialize<'de> for ValueSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::super::object::from_object;
 use super::spec::{AttrSpec, DimSpec, NodeSpec, Spec, StoredWeight, TypedSpec, VERSION, ValueSpec};
 use super::{MANIFEST, MANIFEST_SHA256, digest, hex};
 use crate::formats::safetensors::{self, Entry};
@@ -72,17 +73,17 @@ fn parse_spec(file: &str, json: &str, sha256: &str, header: &safetensors::Header
     if values * JSON_VALUE_COST > 3 * header.file_len + (1 << 19) {
         return Err(Error::format(file, format!("its manifest of {values} values is out of proportion to the file")));
     }
-    #[derive(serde::Deserialize)]
     struct Version {
         version: u32,
     }
+    from_object!(Version, others = true, [version] []);
     let invalid = |e| Error::format(file, format!("its manifest is not valid ({e})"));
-    let Version { version } = serde_json::from_str(json).map_err(invalid)?;
+    let Version { version } = serde_json::from_slice(json.as_bytes()).map_err(invalid)?;
     if version > VERSION {
         let what = format!("{file} has container version {version}, this program reads up to {VERSION}: update it");
         return Err(Error::Unsupported(what));
     }
-    serde_json::from_str(json).map_err(invalid)
+    serde_json::from_slice(json.as_bytes()).map_err(invalid)
 }
 
 fn corrupted(file: &str, what: &str) -> Error {

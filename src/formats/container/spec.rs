@@ -11,7 +11,7 @@ use crate::tensor::{DType, Shape};
 /// Newest form that this code reads and the one it writes.
 pub const VERSION: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct Spec {
     pub version: u32,
     pub graph: GraphSpec,
@@ -21,7 +21,7 @@ pub struct Spec {
     pub manifest: Manifest,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct GraphSpec {
     pub name: String,
     pub values: Vec<ValueSpec>,
@@ -38,12 +38,12 @@ pub enum ValueSpec {
     Typed(TypedSpec),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct TypedSpec {
     pub name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<DType>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dims: Option<Vec<DimSpec>>,
 }
 
@@ -54,13 +54,13 @@ pub enum DimSpec {
     Symbol(String),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub struct NodeSpec {
     pub name: String,
     pub op: String,
     pub inputs: Vec<Option<u32>>,
     pub outputs: Vec<Option<u32>>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attrs: BTreeMap<String, AttrSpec>,
 }
 
