@@ -73,6 +73,28 @@ async fn products_on_wasm_simd() {
     }
 }
 
+/// All encodings and widths of codes, and sizes around the steps of kernels, with few rows.
+#[wasm_bindgen_test]
+fn few_bit_products_on_wasm_simd() {
+    use ops::few_bit::{check, integers, palettes};
+    for (n, k) in [(37, 33), (9, 1100)] {
+        for weight in palettes(n, k).into_iter().chain(integers(n, k)) {
+            for m in [1, 3, 5] {
+                check(&weight, m, &[1]);
+            }
+        }
+    }
+    for k in [1, 7, 31, 32, 63, 64, 65, 127, 128, 129, 511, 513] {
+        for (i, n) in [1, 2, 16, 17].into_iter().enumerate() {
+            for bits in [2, 3, 4, 6] {
+                let seed = (k + i) as u64;
+                check(&ops::encodings::palette(n, k, bits, n, true, seed), 1, &[1]);
+                check(&ops::encodings::affine(n, k, bits, 32, true, seed), 2, &[1]);
+            }
+        }
+    }
+}
+
 /// Convolutions that only the planner makes.
 #[wasm_bindgen_test]
 fn channels_last_on_wasm_simd() {

@@ -1,6 +1,7 @@
 //! Few-bit weights as the packed product sees them. What `fewbit` takes is decoded in lanes; of the rest, rows are
 //! decoded a stretch at a time: codes are spread to bytes, then looked up (palettes) or shifted and scaled (affine).
 
+#[cfg(target_arch = "x86_64")]
 use super::fewbit::{self, Source};
 use super::gemm::{Pack, PanelSpan, transpose, with_scratch};
 use super::simd::{Level, lookup, unpack};
@@ -14,19 +15,27 @@ const STRETCH: usize = 1024;
 pub struct EncodedRows<'a> {
     weight: &'a Encoded,
     first: usize,
-    /// What kernels read directly.
+    /// What kernels decode in lanes.
+    #[cfg(target_arch = "x86_64")]
     source: Option<Source<'a>>,
 }
 
 impl<'a> EncodedRows<'a> {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub fn new(level: Level, weight: &'a Encoded, first: usize) -> Self {
-        EncodedRows { weight, first, source: Source::new(level, weight) }
+        EncodedRows {
+            weight,
+            first,
+            #[cfg(target_arch = "x86_64")]
+            source: Source::new(level, weight),
+        }
     }
 }
 
 impl Pack for EncodedRows<'_> {
     fn pack(&self, level: Level, span: PanelSpan, panel: &mut [f32]) {
         let PanelSpan { width, first, lanes, start, depth } = span;
+        #[cfg(target_arch = "x86_64")]
         if let Some(source) = &self.source
             && fewbit::panel(level, source, self.first + first, span, panel)
         {

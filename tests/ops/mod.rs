@@ -7,6 +7,7 @@ pub mod conv_transpose;
 pub mod direct;
 pub mod embed;
 pub mod encodings;
+pub mod few_bit;
 pub mod integer;
 pub mod linear;
 pub mod matmul;

@@ -1,8 +1,9 @@
 //! Few rows of activations: lanes along the rows of the weight.
 
 use super::parts::divide;
-use super::rows::{by_lane, group_sums};
+use super::rows::by_lane;
 use super::source::{Every, Extras, Source};
+use super::sums::group_sums;
 use crate::cpu::Threads;
 use crate::cpu::gemm::with_scratch;
 use crate::cpu::simd::fewbit::{Dot, Lines, dot, lanes};

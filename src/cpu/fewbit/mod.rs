@@ -9,6 +9,8 @@ mod byte_products;
 mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod dots;
+#[cfg(not(target_arch = "x86_64"))]
+mod narrow;
 #[cfg(target_arch = "x86_64")]
 mod panel;
 #[cfg(target_arch = "x86_64")]
@@ -17,14 +19,14 @@ mod parts;
 mod product;
 #[cfg(target_arch = "x86_64")]
 mod rows;
-#[cfg(target_arch = "x86_64")]
 mod source;
+mod sums;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
-#[cfg(target_arch = "x86_64")]
-pub use {panel::panel, product::product, source::Source};
+
+pub use source::Source;
 
 #[cfg(not(target_arch = "x86_64"))]
-mod absent;
-#[cfg(not(target_arch = "x86_64"))]
-pub use absent::{Source, panel, product};
+pub use narrow::product;
+#[cfg(target_arch = "x86_64")]
+pub use {panel::panel, product::product};

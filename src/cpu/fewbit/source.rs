@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::cpu::simd::fewbit::{self, Decoding, order};
+use crate::cpu::simd::decoding::{Decoding, decoding};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::simd::fewbit::order;
 use crate::cpu::simd::{Level, lookup, multiversion};
 use crate::tensor::{DType, Tensor};
 use crate::weights::{Affine, Encoded, Palette, Zero};
@@ -50,7 +52,7 @@ impl<'a> Source<'a> {
                 if values.iter().any(|v| !v.is_finite()) {
                     return None;
                 }
-                source.decoding = fewbit::decoding(level, source.bits, true)?;
+                source.decoding = decoding(level, source.bits, true)?;
                 (source.dim, source.rows_per_table) = (w.dim(), w.rows_per_table());
                 let entries = values.chunks_exact(source.dim << source.bits);
                 let table = |entries: &[f32], lane: usize| {
@@ -92,7 +94,7 @@ impl<'a> Source<'a> {
         Some(Source {
             weight,
             bits,
-            decoding: fewbit::decoding(level, bits, false).or(fewbit::decoding(level, bits, true))?,
+            decoding: decoding(level, bits, false).or(decoding(level, bits, true))?,
             rows,
             cols,
             dim: 1,
@@ -109,21 +111,6 @@ impl<'a> Source<'a> {
         self.cols.div_ceil(self.group)
     }
 
-    /// Codes of the shortest run of whole words.
-    pub fn unit(&self) -> usize {
-        order(self.bits).0
-    }
-
-    /// Words of such a run.
-    pub fn unit_words(&self) -> usize {
-        self.unit() * self.bits / 32
-    }
-
-    /// Whether weights are values, without scale and offset.
-    pub fn plain(&self) -> bool {
-        matches!(self.weight, Encoded::Palette(w) if w.scale().is_none())
-    }
-
     /// Bytes of the codes from row `row` on, a multiple of `dim`.
     pub fn codes_from(&self, row: usize) -> &'a [u8] {
         &self.codes[4 * self.row_words * (row / self.dim)..]
@@ -132,10 +119,6 @@ impl<'a> Source<'a> {
     /// Which of the tables serves row `row`.
     pub fn table_index(&self, row: usize) -> usize {
         row / self.rows_per_table * self.dim + row % self.dim
-    }
-
-    pub fn palette(&self) -> bool {
-        matches!(self.weight, Encoded::Palette(_))
     }
 
     /// Scales and, if there are any, extras of some groups of each of `rows`, the first at the start of `scales`, each
@@ -162,10 +145,10 @@ impl<'a> Source<'a> {
 
     fn row_params(&self, level: Level, row: usize, groups: Range<usize>, scales: &mut [f32], extras: &mut [f32]) {
         match self.weight {
-            Encoded::Affine(w) => self.fill(groups, scales, extras, |g| w.group_params(row, g)),
+            Encoded::Affine(w) => self.fill(groups, scales, extras, &|g| w.group_params(row, g)),
             Encoded::Palette(w) => palette_params(level, w, row, groups, scales),
-            Encoded::KQuant(w) => self.fill(groups, scales, extras, |g| w.group_params(row, g)),
-            Encoded::Dual(w) => self.fill(groups, scales, extras, |g| {
+            Encoded::KQuant(w) => self.fill(groups, scales, extras, &|g| w.group_params(row, g)),
+            Encoded::Dual(w) => self.fill(groups, scales, extras, &|g| {
                 let (scale, zero) = w.group_params(row, g);
                 (w.row_scale(row) * f32::from(scale), f32::from(zero), 0.0)
             }),
@@ -179,7 +162,7 @@ impl<'a> Source<'a> {
         groups: Range<usize>,
         scales: &mut [f32],
         extras: &mut [f32],
-        params: impl Fn(usize) -> (f32, f32, f32),
+        params: &dyn Fn(usize) -> (f32, f32, f32),
     ) {
         for (i, group) in groups.enumerate() {
             let (scale, zero, offset) = params(group);
@@ -190,6 +173,29 @@ impl<'a> Source<'a> {
                 Extras::Offsets => extras[i] = center(self.bits) * scale + offset,
             }
         }
+    }
+}
+
+/// What the kernels ask that take codes by words.
+#[cfg(target_arch = "x86_64")]
+impl Source<'_> {
+    /// Codes of the shortest run of whole words.
+    pub fn unit(&self) -> usize {
+        order(self.bits).0
+    }
+
+    /// Words of such a run.
+    pub fn unit_words(&self) -> usize {
+        self.unit() * self.bits / 32
+    }
+
+    /// Whether weights are values, without scale and offset.
+    pub fn plain(&self) -> bool {
+        matches!(self.weight, Encoded::Palette(w) if w.scale().is_none())
+    }
+
+    pub fn palette(&self) -> bool {
+        matches!(self.weight, Encoded::Palette(_))
     }
 }
 

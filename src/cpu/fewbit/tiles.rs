@@ -1,8 +1,9 @@
 //! Some rows of activations: a lane per row of the weight.
 
 use super::parts::divide;
-use super::rows::{by_row, group_sums};
+use super::rows::by_row;
 use super::source::{Every, Extras, Source};
+use super::sums::group_sums;
 use crate::cpu::Threads;
 use crate::cpu::gemm::{transpose, with_scratch};
 use crate::cpu::simd::Level;

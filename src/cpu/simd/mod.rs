@@ -5,15 +5,20 @@ mod depthwise_kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(target_arch = "x86_64")]
 mod spread;
-mod table;
 mod tile_kernel;
+#[cfg(target_arch = "x86_64")]
+mod unpack_words;
 mod unroll;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(any(test, not(target_arch = "x86_64")))]
+pub mod codes;
+pub mod decoding;
 pub mod depthwise;
 #[cfg(target_arch = "x86_64")]
 pub mod fewbit;
@@ -24,6 +29,7 @@ pub mod lanes;
 mod level;
 pub mod lookup;
 pub mod math;
+pub mod table;
 pub mod tile;
 pub mod unpack;
 

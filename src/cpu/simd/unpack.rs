@@ -1,39 +1,14 @@
 //! Codes of 1–8 bits spread to one byte each.
 
-use super::spread::{each_word, spread};
-use super::{Level, multiversion};
+use super::Level;
 
 /// `out[i]` = code `i` of the LSB-first stream `bytes`, which starts at a whole byte. Codes past the end are 0.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn unpack(level: Level, bytes: &[u8], bits: u32, out: &mut [u8]) {
-    match (level, bits) {
-        (_, 8) => {
-            let n = bytes.len().min(out.len());
-            out[..n].copy_from_slice(&bytes[..n]);
-            out[n..].fill(0);
-        }
-        #[cfg(target_arch = "x86_64")]
-        (Level::Avx512, _) => super::x86::unpack_bmi2(bytes, bits, out),
-        (_, 1) => unpack1(level, bytes, out),
-        (_, 2) => unpack2(level, bytes, out),
-        (_, 3) => unpack3(level, bytes, out),
-        (_, 4) => unpack4(level, bytes, out),
-        (_, 5) => unpack5(level, bytes, out),
-        _ => unpack6(level, bytes, out),
-    }
-}
-
-macro_rules! widths {
-    ($($name:ident = $body:ident($bits:literal))*) => { $(
-        multiversion! { fn $name = $body(bytes: &[u8], out: &mut [u8]) }
-
-        #[inline(always)]
-        fn $body<const FMA: bool>(bytes: &[u8], out: &mut [u8]) {
-            each_word::<$bits>(bytes, out, spread::<$bits>);
-        }
-    )* };
-}
-widths! {
-    unpack1 = body1(1) unpack2 = body2(2) unpack3 = body3(3) unpack4 = body4(4) unpack5 = body5(5) unpack6 = body6(6)
+    #[cfg(target_arch = "x86_64")]
+    super::unpack_words::unpack(level, bytes, bits, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    super::codes::unpack(bytes, bits as usize, out);
 }
 
 #[cfg(test)]

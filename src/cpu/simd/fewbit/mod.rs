@@ -20,30 +20,8 @@ pub use quads::order;
 pub use tile::{Columns, MAX_TILE, Rows};
 
 use super::Level;
+use super::decoding::Decoding;
 use super::lanes::{Avx2, Avx512, Lanes};
-
-/// How codes become numbers at a level: by a lookup in registers or by conversion of the integer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decoding {
-    Lookup,
-    Convert,
-}
-
-/// What is quicker at a level, or `None` where there is no kernel. `palette`: any table of values, else the integers
-/// `code − 2^(bits − 1)`, of which `Lookup` is given a table too.
-pub fn decoding(level: Level, bits: usize, palette: bool) -> Option<Decoding> {
-    let widest = match (level, palette) {
-        (Level::Avx512, true) => 6,
-        (Level::Avx512, false) | (Level::Avx2, true) => 4,
-        (Level::Avx2, false) => 3,
-        _ => return None,
-    };
-    match bits {
-        1 | 2 | 3 | 4 | 6 if bits <= widest => Some(Decoding::Lookup),
-        2..=6 | 8 if !palette => Some(Decoding::Convert),
-        _ => None,
-    }
-}
 
 /// Lanes of a level that has kernels.
 pub fn lanes(level: Level) -> usize {

@@ -1,0 +1,98 @@
+//! Few-bit kernels for vectors of 16 bytes, which look up in 16 values: codes of any width become bytes, bytes become
+//! floats.
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+mod portable;
+mod product;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+mod spread;
+mod vector;
+
+pub use product::Row;
+pub use spread::{Layout, STEP};
+
+#[cfg(target_arch = "aarch64")]
+type Native = std::arch::aarch64::uint8x16_t;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+type Native = std::arch::wasm32::v128;
+#[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+type Native = portable::Portable;
+
+/// `Σ x · w`; `x` is padded with zeros to a multiple of `STEP`.
+pub fn dot(row: &Row, x: &[f32]) -> f32 {
+    // SAFETY: this module is compiled for processors that have the instructions of `Native`.
+    unsafe {
+        match row.planes {
+            Some(_) => product::dot::<Native, true>(row, x),
+            None => product::dot::<Native, false>(row, x),
+        }
+    }
+}
+
+/// `out[i]` = code `i` of the LSB-first stream `bytes`, which starts at a whole byte; 1 to 8 `bits`. Codes past the end
+/// are 0.
+pub fn unpack(bytes: &[u8], bits: usize, out: &mut [u8]) {
+    // SAFETY: as above.
+    unsafe { product::unpack::<Native>(bytes, &Layout::new(bits), out) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::bits;
+
+    fn codes(width: usize, len: usize) -> (Vec<u8>, Vec<u8>) {
+        let codes: Vec<u8> = (0..len).map(|i| ((i * 37 + i / 7 + 11) % (1 << width)) as u8).collect();
+        let packed = bits::pack(&codes, width as u32);
+        (codes, packed)
+    }
+
+    #[test]
+    fn codes_come_out_as_they_went_in() {
+        for width in 1..=8 {
+            for len in [0, 1, 7, 8, 9, 31, 32, 33, 64, 200] {
+                let (codes, packed) = codes(width, len);
+                let mut out = vec![0xff; len];
+                unpack(&packed, width, &mut out);
+                assert_eq!(out, codes, "{width} bits");
+            }
+        }
+    }
+
+    /// Values with all bits of a float in use, groups and ragged ends, against f64.
+    #[test]
+    fn rows_are_multiplied() {
+        for width in 1..=8 {
+            for (len, group) in [(1, 32), (32, 32), (33, 32), (100, 64), (257, 288), (320, 32)] {
+                let (codes, packed) = codes(width, len);
+                let layout = Layout::new(width);
+                let groups = len.div_ceil(group);
+                let table: Vec<f32> = (0..16).map(|i| (i as f32 * 0.7 + 0.1).sin()).collect();
+                let planes = super::super::table::planes(&table);
+                let scales: Vec<f32> = (0..groups).map(|g| 0.3 + g as f32).collect();
+                let shifts: Vec<f32> = (0..groups).map(|g| -((g * 51 % 256) as f32)).collect();
+                let mut x: Vec<f32> = (0..len).map(|i| (i as f32).cos()).collect();
+                for planes in [Some(&planes).filter(|_| width <= 4), None] {
+                    let (mut want, mut size) = (0f64, 0f64);
+                    for (i, (&code, &x)) in codes.iter().zip(&x).enumerate() {
+                        let value = match planes {
+                            Some(_) => f64::from(table[usize::from(code)]),
+                            None => f64::from(code) + f64::from(shifts[i / group]),
+                        };
+                        let term = value * f64::from(scales[i / group]) * f64::from(x);
+                        want += term;
+                        size += term.abs();
+                    }
+                    x.resize(len.next_multiple_of(STEP), 0.0);
+                    let row = Row { codes: &packed, layout: &layout, planes, scales: &scales, shifts: &shifts, group };
+                    let got = f64::from(dot(&row, &x));
+                    assert!((got - want).abs() <= 1e-6 * size, "{width} bits, {len} codes: {got}, not {want}");
+                    x.truncate(len);
+                }
+            }
+        }
+    }
+}
