@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::global::Global;
-use super::{models, print};
+use super::{models, print, tuned};
 use crate::formats::npy;
 use crate::runtime::Session;
 use crate::tensor::Tensor;
@@ -24,6 +24,9 @@ pub struct Options {
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
+    /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
+    #[arg(long)]
+    tune: bool,
     /// Folder for the outputs, written as NAME.npy
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -44,6 +47,9 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let mut session = Session::new(&model, &device)?;
     if let Some(precision) = options.precision {
         session.set_precision(precision)?;
+    }
+    if options.tune {
+        tuned::tune(&mut session, &inputs)?;
     }
     session.prepare(&inputs)?;
     let start = Instant::now();

@@ -57,6 +57,8 @@ pub mod simd;
 pub mod strided;
 pub mod threads;
 pub mod unary;
+#[cfg(feature = "full")]
+pub mod unique;
 mod vector;
 
 pub use call::{Arg, Call, Kernel, Prepare};
@@ -101,6 +103,8 @@ const FAMILIES: &[&[Kernel]] = &[
     einsum::KERNELS,
     shape::KERNELS,
     unary::KERNELS,
+    #[cfg(feature = "full")]
+    unique::KERNELS,
 ];
 
 /// The kernel of an operator, if it is implemented.

@@ -199,23 +199,23 @@ impl<'a> Emit<'a> {
 
     /// A stored part of an encoded weight (`codes`, `table`, …) as its host bytes; `absent()` if the weight lacks it.
     pub fn part(&mut self, window: &Window, name: &str) -> Result<Operand> {
-        self.stored(window, name, "bytes", |part| Ok(part.bytes().to_vec()))
+        self.stored(window, name, "bytes", &|part| Ok(part.bytes().to_vec()))
     }
 
     /// A part `[rows, …]` with its words column by column: lanes that each take a row read neighbouring words.
     pub fn columns(&mut self, window: &Window, name: &str) -> Result<Operand> {
-        self.stored(window, name, "columns", |part| Ok(columns::of_words(part)))
+        self.stored(window, name, "columns", &|part| Ok(columns::of_words(part)))
     }
 
     /// A part of `count` codes a row, each brought to a byte, words column by column.
     pub fn byte_columns(&mut self, window: &Window, name: &str, count: usize, bits: u32) -> Result<Operand> {
         let layout = format!("{count} bytes of {bits} bits");
-        self.stored(window, name, &layout, |part| Ok(columns::of_words(&columns::as_bytes(part, count, bits)?)))
+        self.stored(window, name, &layout, &|part| Ok(columns::of_words(&columns::as_bytes(part, count, bits)?)))
     }
 
     /// Factors `[rows, …]` as f32 column by column.
     pub fn factors(&mut self, window: &Window, name: &str) -> Result<Operand> {
-        self.stored(window, name, "factors", |part| Ok(columns::of_factors(part)))
+        self.stored(window, name, "factors", &|part| Ok(columns::of_factors(part)))
     }
 
     /// The window's rows of a part in a layout, made once per session.
@@ -224,7 +224,7 @@ impl<'a> Emit<'a> {
         window: &Window,
         name: &str,
         layout: &str,
-        make: impl FnOnce(&Tensor) -> Result<Vec<u8>>,
+        make: &dyn Fn(&Tensor) -> Result<Vec<u8>>,
     ) -> Result<Operand> {
         let Some(part) = window.part(name) else { return Ok(self.absent()) };
         let layout = format!("{layout}{}", window.label());
@@ -241,7 +241,7 @@ impl<'a> Emit<'a> {
         cols: Range<usize>,
     ) -> Result<Operand> {
         let tensor = self.value(i).ok_or_else(|| self.unsupported("the weight is not constant"))?;
-        let layout = format!("columns {cols:?} of {k}×{n}, {transposed}");
+        let layout = format!("columns {}+{} of {k}×{n}, {transposed}", cols.start, cols.len());
         let make = || match transposed {
             true => Ok(columns::of_words(&slice(&tensor.reshaped([n, k])?, cols)?)),
             false => Ok(columns::cut(&tensor, n, cols)),

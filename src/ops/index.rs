@@ -1,7 +1,7 @@
 //! Operators that read or write elements at computed positions.
 
 use super::params;
-use super::{Infer, InferFn, nms, unique};
+use super::{Infer, InferFn, nms};
 use crate::graph::Node;
 use crate::tensor::{DType, Shape, TensorType};
 use crate::{Error, Result};
@@ -53,21 +53,6 @@ pub const OPS: &[(&str, InferFn)] = &[
         // Any byte that is set makes an element non-zero, except the sign of a float's −0.
         let count = crate::for_dtype!(x.dtype(), T => x.slice::<T>()?.iter().filter(|v| **v != T::default()).count());
         i.one(DType::I64, [x.shape().len(), count])
-    }),
-    ("Unique", |i| {
-        let found = unique::unique(i.node, i.value(0)?.view())?;
-        let n = found.first.len();
-        let shape = match found.axis {
-            Some(axis) => {
-                let mut shape = i.shape(0)?.to_vec();
-                shape[axis] = n;
-                shape
-            }
-            None => vec![n],
-        };
-        let list = |n: usize| TensorType::new(DType::I64, [n]);
-        let types = vec![TensorType::new(i.dtype(0)?, shape), list(n), list(found.inverse.len()), list(n)];
-        params::outputs(i, types)
     }),
     ("NonMaxSuppression", |i| {
         let arg = |k: usize| -> Result<_> { Ok(i.opt_value(k)?.map(|t| t.view())) };

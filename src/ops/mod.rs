@@ -34,6 +34,7 @@ pub mod slice;
 pub mod strided;
 #[cfg(test)]
 pub mod testing;
+#[cfg(feature = "full")]
 pub mod unique;
 
 pub use infer::{Infer, InferFn};
@@ -62,6 +63,8 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     signal::OPS,
     #[cfg(feature = "full")]
     einsum::OPS,
+    #[cfg(feature = "full")]
+    unique::OPS,
     shape::OPS,
 ];
 

@@ -3,9 +3,26 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::{InferFn, params};
 use crate::graph::Node;
-use crate::tensor::{DType, View, normalize_axis};
+use crate::tensor::{DType, TensorType, View, normalize_axis};
 use crate::{Result, for_dtype};
+
+pub const OPS: &[(&str, InferFn)] = &[("Unique", |i| {
+    let found = unique(i.node, i.value(0)?.view())?;
+    let n = found.first.len();
+    let shape = match found.axis {
+        Some(axis) => {
+            let mut shape = i.shape(0)?.to_vec();
+            shape[axis] = n;
+            shape
+        }
+        None => vec![n],
+    };
+    let list = |n: usize| TensorType::new(DType::I64, [n]);
+    let types = vec![TensorType::new(i.dtype(0)?, shape), list(n), list(found.inverse.len()), list(n)];
+    params::outputs(i, types)
+})];
 
 pub struct Unique {
     /// `None` when the flattened tensor is searched.

@@ -69,10 +69,13 @@ impl<'a> Source<'a> {
                 };
                 Self::integers(level, weight, w.codes(), w.bits(), w.group(), extras)
             }
+            // A small browser build decodes these panel by panel.
+            #[cfg(not(target_arch = "wasm32"))]
             Encoded::KQuant(w) => {
                 let extras = if w.minima() { Extras::Offsets } else { Extras::Nothing };
                 Self::integers(level, weight, w.codes(), w.bits(), w.group(), extras)
             }
+            #[cfg(not(target_arch = "wasm32"))]
             Encoded::Dual(w) => {
                 Self::integers(level, weight, w.codes(), crate::weights::dual::BITS, w.group(), Extras::Zeros)
             }
@@ -147,7 +150,9 @@ impl<'a> Source<'a> {
         match self.weight {
             Encoded::Affine(w) => self.fill(groups, scales, extras, &|g| w.group_params(row, g)),
             Encoded::Palette(w) => palette_params(level, w, row, groups, scales),
+            #[cfg(not(target_arch = "wasm32"))]
             Encoded::KQuant(w) => self.fill(groups, scales, extras, &|g| w.group_params(row, g)),
+            #[cfg(not(target_arch = "wasm32"))]
             Encoded::Dual(w) => self.fill(groups, scales, extras, &|g| {
                 let (scale, zero) = w.group_params(row, g);
                 (w.row_scale(row) * f32::from(scale), f32::from(zero), 0.0)
