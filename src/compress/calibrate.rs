@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::feedback::Statistics;
+use super::shrink::shrink;
 use super::targets::{Layout, Target, Window};
 use crate::graph::{Model, ValueId};
 use crate::runtime::{Device, Session};
@@ -60,6 +61,7 @@ pub fn statistics(
     }
     for ((_, layout), statistics) in &mut found {
         statistics.shared = matches!(layout, Layout::Depthwise(_));
+        shrink(statistics);
     }
     Ok(found)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::bias;
 use super::calibrate::{Inputs, only_input};
 use super::encode::{encode_with, fitting};
 use super::feedback::Statistics;
@@ -40,11 +41,16 @@ pub fn effects(
         }
         let crude = encode_with(dense, &CRUDE, None, None)?;
         let statistics = target.inputs.and_then(|inputs| statistics.get(&inputs));
-        let layer = match fitting(dense, statistics) {
+        let statistics = fitting(dense, statistics);
+        let layer = match statistics {
             Some(s) => output_error(dense, &crude, s)?.0,
             None => weight_error(dense, &crude)?.0,
         };
         let mut changed = model.clone();
+        // The mean error will be taken back, so it must not count here.
+        if let Some(s) = statistics {
+            bias::correct(&mut changed.graph, target, &crude, s)?;
+        }
         changed.graph.weights.insert(target.weight, crude);
         let whole = relative(&exact, &outputs(&changed, &some, device)?);
         progress();

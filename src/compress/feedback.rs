@@ -14,16 +14,25 @@ pub struct Statistics {
     /// Sum of x over samples, `[inputs]`.
     pub first: Vec<f32>,
     pub samples: usize,
+    /// Runs of the model that gave them: samples of one run resemble each other.
+    pub runs: usize,
     /// Summed over the channels of a depthwise convolution, each of which meets one row only.
     pub shared: bool,
 }
 
 impl Statistics {
     pub fn new(inputs: usize) -> Self {
-        Statistics { inputs, second: vec![0.0; inputs * inputs], first: vec![0.0; inputs], samples: 0, shared: false }
+        Statistics {
+            inputs,
+            second: vec![0.0; inputs * inputs],
+            first: vec![0.0; inputs],
+            samples: 0,
+            runs: 0,
+            shared: false,
+        }
     }
 
-    /// Adds samples; `x` is `[inputs, samples]`.
+    /// Adds the samples of one run; `x` is `[inputs, samples]`.
     pub fn add(&mut self, x: &[f32], samples: usize) {
         if samples == 0 || x.len() != self.inputs * samples {
             return;
@@ -34,6 +43,7 @@ impl Statistics {
             *sum += x.iter().sum::<f32>();
         }
         self.samples += samples;
+        self.runs += 1;
     }
 
     /// How much each input matters: its mean square relative to the average one, with a floor for silent inputs.
@@ -55,7 +65,7 @@ impl Statistics {
         let through = product::by_rows(matrix, &self.second, self.inputs);
         let second = product::by_rows(&through, matrix, self.inputs);
         let first = product::by_rows(matrix, &self.first, self.inputs);
-        Statistics { inputs: first.len(), second, first, samples: self.samples, shared: false }
+        Statistics { inputs: first.len(), second, first, shared: false, ..*self }
     }
 
     /// Mean of each input.

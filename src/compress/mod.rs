@@ -21,6 +21,7 @@ pub mod product;
 pub mod report;
 pub mod round;
 pub mod rules;
+pub mod shrink;
 pub mod sparse;
 pub mod spec;
 pub mod svd;
