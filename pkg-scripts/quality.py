@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Size and quality of two models in every encoding: writes QUALITY.md and www/quality.svg.
 
-    ~/.cache/fewbit/venv/bin/python pkg-scripts/quality.py [--program FEWBIT] [--only REGEX]
+    ~/.cache/fewbit/venv/bin/python pkg-scripts/quality.py [--program FEWBIT] [--only REGEX] [--rows FILE]
 
+The sweep takes an hour or two: each encoding's row is kept in FILE as soon as it is measured, and a later call goes on
+from there, or with `--only` measures some of them. FILE belongs to one program: remove it when that changes.
 EfficientNet-Lite0 is scored by its labels for 20 photos, the saliency ViT by the correlation of its maps for the same
 photos with those of its float form. Calibration uses four other photos.
 """
@@ -86,21 +88,30 @@ def mean_bits(report: dict) -> float:
     return 8 * sum(t["bytes"] for t in tensors) / sum(t["weights"] for t in tensors)
 
 
-def measure(bench: Bench, only: re.Pattern) -> list:
+def measure_one(bench: Bench, exact: np.ndarray, encoding: str) -> dict:
+    row = {"encoding": encoding}
+    try:
+        model, report = bench.compress("efficientnet_lite0.pth", CROP, encoding)
+        row.update(lite0_bytes=report["bytes"], lite0_bits=mean_bits(report), lite0_top1=bench.top1(model))
+    except RuntimeError as error:
+        row["lite0_error"] = str(error)
+    model, report = bench.compress("vit_s14_saliency.onnx", VIT, encoding)
+    row.update(vit_bytes=report["bytes"], vit_bits=mean_bits(report), vit_correlation=correlation(exact, bench.maps(model)))
+    return row
+
+
+def kept(file: Path) -> dict:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return {row["encoding"]: row for row in map(json.loads, lines)}
+
+
+def measure(bench: Bench, encodings: list, file: Path) -> None:
     exact = bench.maps(CACHE / "models" / "vit_s14_saliency.onnx")
-    rows = []
-    for encoding in filter(only.search, ENCODINGS):
-        row = {"encoding": encoding}
-        try:
-            model, report = bench.compress("efficientnet_lite0.pth", CROP, encoding)
-            row.update(lite0_bytes=report["bytes"], lite0_bits=mean_bits(report), lite0_top1=bench.top1(model))
-        except RuntimeError as error:
-            row["lite0_error"] = str(error)
-        model, report = bench.compress("vit_s14_saliency.onnx", VIT, encoding)
-        row.update(vit_bytes=report["bytes"], vit_bits=mean_bits(report), vit_correlation=correlation(exact, bench.maps(model)))
-        print(json.dumps(row), file=sys.stderr, flush=True)
-        rows.append(row)
-    return rows
+    for encoding in encodings:
+        row = json.dumps(measure_one(bench, exact, encoding))
+        print(row, file=sys.stderr, flush=True)
+        with file.open("a") as out:
+            out.write(row + "\n")
 
 
 def markdown(rows: list) -> str:
@@ -152,13 +163,21 @@ def svg(rows: list) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default=str(ROOT / "target" / "release" / "fewbit"), help="the fewbit to measure")
-    parser.add_argument("--only", type=re.compile, default=re.compile(""), help="only these encodings, and write nothing")
+    parser.add_argument("--only", type=re.compile, default=re.compile(""), help="measure only these encodings now")
+    parser.add_argument("--rows", type=Path, default=CACHE / "quality.jsonl", help="where measured rows are kept")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Bench(args.program, Path(folder)), args.only)
-    if not args.only.pattern:
-        (ROOT / "QUALITY.md").write_text(markdown(rows))
-        (ROOT / "www" / "quality.svg").write_text(svg(rows))
+    done = kept(args.rows)
+    missing = [e for e in ENCODINGS if e not in done and args.only.search(e)]
+    if missing:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(Bench(args.program, Path(folder)), missing, args.rows)
+    done = kept(args.rows)
+    if left := [e for e in ENCODINGS if e not in done]:
+        print(f"{len(left)} encodings are still to be measured; nothing is written", file=sys.stderr)
+        return
+    rows = [done[e] for e in ENCODINGS]
+    (ROOT / "QUALITY.md").write_text(markdown(rows))
+    (ROOT / "www" / "quality.svg").write_text(svg(rows))
 
 
 if __name__ == "__main__":
