@@ -78,10 +78,11 @@ fn labels_found(encoding: &str) -> Option<usize> {
     Some(found)
 }
 
-/// The float model finds 18, which is the aim of `auto:4`, too; it is not reached. What is asserted keeps what is.
+/// The float model finds 18, which is the aim of `auto:4`, too. Found are 19 with these views, but 17 with views of other
+/// sides by a few pixels: two or three photos lie on the border, so one less than the aim is asserted.
 #[test]
 fn four_bits_find_most_labels() {
-    assert!(labels_found("auto:4").is_none_or(|found| found >= 16));
+    assert!(labels_found("auto:4").is_none_or(|found| found >= 17));
 }
 
 #[test]
@@ -106,8 +107,7 @@ fn three_bits_see_the_same_things() {
     let found = maps(&compressed(&cache, "vit_s14_saliency.onnx", &input, "auto:3"));
     let mean = exact.iter().zip(&found).map(|(a, b)| correlation(a, b)).sum::<f64>() / exact.len() as f64;
     println!("ViT-S/14 saliency auto:3: correlation {mean:.4}");
-    // The aim is 0.98; this keeps what is reached.
-    assert!(mean >= 0.97, "{mean}");
+    assert!(mean >= 0.98, "{mean}");
 }
 
 fn correlation(a: &[f32], b: &[f32]) -> f64 {
