@@ -30,6 +30,7 @@ pub struct Choice {
 }
 
 impl Choices {
+    #[cfg(any(feature = "cli", feature = "full"))]
     pub(super) fn pick(&self, key: &str, count: usize, default: usize) -> usize {
         let state = lock(&self.state);
         match state.trial {

@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Builds plans anew; weights on the device stay.
-    #[cfg(feature = "gpu")]
+    #[cfg(all(feature = "gpu", any(feature = "cli", feature = "full")))]
     pub(super) fn forget_plans(&mut self) {
         self.plans.clear();
     }
