@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use super::device::lock;
+use super::lock::lock;
 
 /// Most variants of any kernel.
 pub const MOST: usize = 5;

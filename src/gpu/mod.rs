@@ -28,6 +28,7 @@ pub mod gather_nd;
 pub mod gemm;
 pub mod host_step;
 pub mod linear;
+mod lock;
 pub mod lookup;
 pub mod matmul_integer;
 pub mod movement;

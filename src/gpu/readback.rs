@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::device::{GpuDevice, lock};
+use super::device::GpuDevice;
+use super::lock::lock;
 use crate::{Error, Result};
 
 /// A reusable buffer that the host can map.

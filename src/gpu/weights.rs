@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use super::device::{GpuDevice, lock};
+use super::device::GpuDevice;
+use super::lock::lock;
 use super::storage;
 use crate::Result;
 use crate::cpu::Packs;
