@@ -11,7 +11,7 @@
 
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_index;
-@if(!dense) import package::decode::stage::decode8;
+@if(!dense) import package::shared::weights::decode8;
 
 override BIAS: bool = false;
 /// Taps of a row lie more than one element apart.

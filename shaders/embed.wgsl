@@ -5,7 +5,7 @@
 // Layout   W: [rows, cols] of [len, cols] in its encoding; indices: i32, or i64 as (low, high) pairs; y: [picks, cols] f32.
 // Tiling   one invocation per run of eight columns.
 
-import package::decode::stage::decode8;
+import package::shared::weights::decode8;
 import package::shared::grid::flat_index;
 
 override INDEX_WORDS: u32 = 2u;

@@ -13,12 +13,14 @@
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_group;
 @if(!dense && together) import package::shared::staged::{stage, tile, Chunk, VALUES};
-@if(!dense && alone) import package::decode::stage::decode8;
+@if(!dense && alone) import package::decode::stage::{raw8, span, weights8};
 @if(!dense && alone) import package::shared::eight::{dot_eight, Eight};
 
 /// Invocations side by side along n: 8, 16, 32 or 64; with few-bit b 8, so that a chunk has columns by eights.
 override LANES: u32 = 8u;
 override BIAS: bool = false;
+/// Rows of a start at multiples of four elements, which are neighbours.
+override ALIGNED: bool = false;
 
 struct Params {
     /// Of few-bit b: the decode stage's form.
@@ -30,11 +32,14 @@ struct Params {
     tiles_m: u32, tiles_n: u32, tiles: u32,
     a_row: u32, a_col: u32, b_row: u32, b_col: u32,
     bias_row: u32, bias_col: u32,
+    /// Columns of few-bit b with one scale.
+    span: u32,
     alpha: f32, beta: f32,
     act_a: f32, act_b: f32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
+@if(dense || together) @group(0) @binding(0) var<storage, read> a: array<f32>;
+@if(!dense && alone) @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 @group(0) @binding(2) var<storage, read> residual: array<f32>;
 @group(0) @binding(3) var<storage, read> offsets: array<vec2u>;
@@ -42,27 +47,33 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 @if(dense) @group(0) @binding(10) var<storage, read> b: array<f32>;
 
+@if(!dense && alone)
+fn load_a(i: u32) -> f32 {
+    return a[i / 4u][i % 4u];
+}
+
 /// Eight elements of a row of a from column `k` on; zeros beyond the last.
 @if(!dense && alone)
-fn load_a(row: u32, k: u32) -> Eight {
+fn load8_a(row: u32, k: u32) -> Eight {
     let c = params.a_col;
     let i = row + k * c;
+    if ALIGNED && k + 8u <= params.k { return Eight(a[i / 4u], a[i / 4u + 1u]); }
     var v = Eight();
-    if k + 8u <= params.k {
-        v.a = vec4f(a[i], a[i + c], a[i + 2u * c], a[i + 3u * c]);
-        v.b = vec4f(a[i + 4u * c], a[i + 5u * c], a[i + 6u * c], a[i + 7u * c]);
-    } else {
-        for (var q = 0u; k + q < params.k; q++) {
-            if q < 4u { v.a[q] = a[i + q * c]; } else { v.b[q - 4u] = a[i + q * c]; }
-        }
+    for (var q = 0u; q < min(8u, params.k - k); q++) {
+        if q < 4u { v.a[q] = load_a(i + q * c); } else { v.b[q - 4u] = load_a(i + q * c); }
     }
     return v;
 }
 
 /// The weights of a column from row `k` on.
 @if(!dense && alone)
-fn load_w(col: u32, k: u32) -> Eight {
-    return decode8(params.weight, min(col, params.n - 1u), k);
+fn load_w(col: u32, k: u32, p: vec2f) -> Eight {
+    return weights8(raw8(params.weight, min(col, params.n - 1u), k), p);
+}
+
+@if(!dense && alone)
+fn span_of(col: u32, k: u32) -> vec2f {
+    return span(params.weight, min(col, params.n - 1u), k);
 }
 
 @if(!dense && alone)
@@ -110,7 +121,7 @@ fn gemm(
     let batch = number / (params.tiles_m * params.tiles_n);
     let left = number % params.tiles_n * LANES * 8u;
     let col = left + lane % LANES;
-    let row = (number / params.tiles_n % params.tiles_m * (64u / LANES) + lane / LANES) * 8u;
+    let row = (number / params.tiles_n % params.tiles_m * (64u / LANES) + select(lane / LANES, 0u, LANES == 64u)) * 8u;
     @if(dense || alone) { if row >= params.m { return; } }
 
     // Rows beyond the last are computed from the last and not stored.
@@ -136,22 +147,33 @@ fn gemm(
     @if(!dense && together) let step = LANES;
     @if(!dense && together) let b_row = 8u * LANES;
     @if(!dense && alone)
-    for (var k = 0u; k < params.k; k += 8u) {
-        let w0 = load_w(col, k);
-        let w1 = load_w(col + LANES, k);
-        let w2 = load_w(col + 2u * LANES, k);
-        let w3 = load_w(col + 3u * LANES, k);
-        let w4 = load_w(col + 4u * LANES, k);
-        let w5 = load_w(col + 5u * LANES, k);
-        let w6 = load_w(col + 6u * LANES, k);
-        let w7 = load_w(col + 7u * LANES, k);
-        // The sums move along, so that the code of a row stands here once.
-        for (var r = 0u; r < 8u; r++) {
-            let v = load_a(start + min(row + r, last) * params.a_row, k);
-            let s = s0 + dot4(v, w0, w1, w2, w3);
-            let t = t0 + dot4(v, w4, w5, w6, w7);
-            s0 = s1; s1 = s2; s2 = s3; s3 = s4; s4 = s5; s5 = s6; s6 = s7; s7 = s;
-            t0 = t1; t1 = t2; t2 = t3; t3 = t4; t4 = t5; t5 = t6; t6 = t7; t7 = t;
+    for (var begin = 0u; begin < params.k; begin += params.span) {
+        let p0 = span_of(col, begin);
+        let p1 = span_of(col + LANES, begin);
+        let p2 = span_of(col + 2u * LANES, begin);
+        let p3 = span_of(col + 3u * LANES, begin);
+        let p4 = span_of(col + 4u * LANES, begin);
+        let p5 = span_of(col + 5u * LANES, begin);
+        let p6 = span_of(col + 6u * LANES, begin);
+        let p7 = span_of(col + 7u * LANES, begin);
+        let end = min(begin + params.span, params.k);
+        for (var k = begin; k < end; k += 8u) {
+            let w0 = load_w(col, k, p0);
+            let w1 = load_w(col + LANES, k, p1);
+            let w2 = load_w(col + 2u * LANES, k, p2);
+            let w3 = load_w(col + 3u * LANES, k, p3);
+            let w4 = load_w(col + 4u * LANES, k, p4);
+            let w5 = load_w(col + 5u * LANES, k, p5);
+            let w6 = load_w(col + 6u * LANES, k, p6);
+            let w7 = load_w(col + 7u * LANES, k, p7);
+            // The sums move along, so that the code of a row stands here once.
+            for (var r = 0u; r < 8u; r++) {
+                let v = load8_a(start + min(row + r, last) * params.a_row, k);
+                let s = s0 + dot4(v, w0, w1, w2, w3);
+                let t = t0 + dot4(v, w4, w5, w6, w7);
+                s0 = s1; s1 = s2; s2 = s3; s3 = s4; s4 = s5; s5 = s6; s6 = s7; s7 = s;
+                t0 = t1; t1 = t2; t2 = t3; t3 = t4; t4 = t5; t5 = t6; t6 = t7; t7 = t;
+            }
         }
     }
     @if(dense || together) var at = 0u;

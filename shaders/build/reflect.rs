@@ -1,6 +1,6 @@
 //! What naga says about a shader: bindings, overrides, the uniform struct; and the checks against WebGPU's defaults.
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Handle, Literal, Module, Scalar, ScalarKind, StorageAccess, Type, TypeInner};
 
 /// WebGPU's default limits, which every shader keeps.
@@ -22,6 +22,8 @@ pub struct Reflected {
 pub fn reflect(name: &str, source: &str) -> Result<Reflected, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string_with_path(source, name))?;
     Validator::new(ValidationFlags::all(), Capabilities::all())
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|e| e.emit_to_string_with_path(source, name))?;
     let [entry] = module.entry_points.as_slice() else {

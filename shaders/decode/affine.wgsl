@@ -3,8 +3,8 @@
 // logarithm, -).
 
 import package::shared::bits::{BITS, places};
-import package::shared::eight::{dot_eight, Eight, Inputs};
-import package::shared::integers::{placed, scaled_inputs};
+import package::shared::eight::{Eight, Inputs};
+import package::shared::integers::{placed, scaled_inputs, scaled_weights};
 
 @group(0) @binding(11) var<storage, read> scales: array<f32>;
 @group(0) @binding(12) var<storage, read> zeros: array<u32>;
@@ -25,14 +25,11 @@ fn group_params(form: vec4u, row: u32, group: u32) -> vec2f {
     return vec2f(scale, -f32(1u << (BITS - 1u)) * scale);
 }
 
-/// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
-fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
+/// Ragged groups are taken into account here, weight by weight.
+fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
     let c = placed(form, row, col);
+    if !RAGGED { return c; }
     var v = Eight(c.a * places(), c.b * places());
-    if !RAGGED {
-        let p = group_params(form, row, col >> form.z);
-        return Eight(v.a * p.x + p.y, v.b * p.x + p.y);
-    }
     for (var i = 0u; i < 4u; i++) {
         let p = group_params(form, row, (col + i) / form.y);
         let q = group_params(form, row, (col + 4u + i) / form.y);
@@ -42,15 +39,17 @@ fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
     return v;
 }
 
-/// Eight inputs as `dot8` takes them.
+fn span(form: vec4u, row: u32, col: u32) -> vec2f {
+    if RAGGED { return vec2f(1.0, 0.0); }
+    return group_params(form, row, col >> form.z);
+}
+
+fn weights8(raw: Eight, p: vec2f) -> Eight {
+    if RAGGED { return raw; }
+    return scaled_weights(raw, p);
+}
+
 fn inputs8(x: Eight) -> Inputs {
     if RAGGED { return Inputs(x, 0.0); }
     return scaled_inputs(x);
-}
-
-/// The product of eight inputs from column `col` on with their weights of `row`.
-fn dot8(form: vec4u, row: u32, col: u32, x: Inputs) -> f32 {
-    if RAGGED { return dot_eight(decode8(form, row, col), x.x); }
-    let p = group_params(form, row, col >> form.z);
-    return p.x * dot_eight(placed(form, row, col), x.x) + p.y * x.sum;
 }

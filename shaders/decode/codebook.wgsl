@@ -2,7 +2,7 @@
 // the row's factor. Codes of 8 or 16 bits lie column by column (bits.wgsl), books in their stored order as f16 pairs.
 // form = (rows, books, -, -).
 
-import package::shared::eight::{dot_eight, Eight, Inputs};
+import package::shared::eight::{Eight, Inputs};
 
 @group(0) @binding(10) var<storage, read> codes: array<u32>;
 @group(0) @binding(11) var<storage, read> books: array<u32>;
@@ -13,8 +13,7 @@ override CODE_BITS: u32 = 8u;
 /// Entries have 2^ENTRY_SHIFT weights: 3 or 4.
 override ENTRY_SHIFT: u32 = 3u;
 
-/// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
-fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
+fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
     var v = Eight();
     for (var book = 0u; book < form.y; book++) {
         let bit = ((col >> ENTRY_SHIFT) * form.y + book) * CODE_BITS;
@@ -24,15 +23,17 @@ fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
         v.a += vec4f(unpack2x16float(books[i]), unpack2x16float(books[i + 1u]));
         v.b += vec4f(unpack2x16float(books[i + 2u]), unpack2x16float(books[i + 3u]));
     }
-    return Eight(v.a * scales[row], v.b * scales[row]);
+    return v;
 }
 
-/// Eight inputs as `dot8` takes them.
+fn span(form: vec4u, row: u32, col: u32) -> vec2f {
+    return vec2f(scales[row], 0.0);
+}
+
+fn weights8(raw: Eight, p: vec2f) -> Eight {
+    return Eight(raw.a * p.x, raw.b * p.x);
+}
+
 fn inputs8(x: Eight) -> Inputs {
     return Inputs(x, 0.0);
-}
-
-/// The product of eight inputs from column `col` on with their weights of `row`.
-fn dot8(form: vec4u, row: u32, col: u32, x: Inputs) -> f32 {
-    return dot_eight(decode8(form, row, col), x.x);
 }

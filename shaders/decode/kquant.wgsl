@@ -2,9 +2,9 @@
 // f16 factors per 256 columns. Parts lie column by column (bits.wgsl): four scales to a word, or two pairs (scale,
 // minimum); two factors to a word, or one pair (d, dmin). form = (rows, -, -, -).
 
-import package::shared::bits::{BITS, places};
-import package::shared::eight::{dot_eight, Eight, Inputs};
-import package::shared::integers::{placed, scaled_inputs};
+import package::shared::bits::BITS;
+import package::shared::eight::{Eight, Inputs};
+import package::shared::integers::{placed, scaled_inputs, scaled_weights};
 
 @group(0) @binding(11) var<storage, read> scales: array<u32>;
 @group(0) @binding(12) var<storage, read> supers: array<u32>;
@@ -15,8 +15,7 @@ override SCALE_BITS: u32 = 6u;
 /// Groups have 2^GROUP_SHIFT weights.
 override GROUP_SHIFT: u32 = 5u;
 
-/// (scale, offset) of the group of a column.
-fn group_params(form: vec4u, row: u32, col: u32) -> vec2f {
+fn span(form: vec4u, row: u32, col: u32) -> vec2f {
     let group = col >> GROUP_SHIFT;
     let block = col / 256u;
     if MINIMA {
@@ -30,20 +29,14 @@ fn group_params(form: vec4u, row: u32, col: u32) -> vec2f {
     return vec2f(scale, -f32(1u << (BITS - 1u)) * scale);
 }
 
-/// Weights `col … col + 7` of `row`; `col` is a multiple of 8.
-fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
-    let c = placed(form, row, col);
-    let p = group_params(form, row, col);
-    return Eight(c.a * places() * p.x + p.y, c.b * places() * p.x + p.y);
+fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
+    return placed(form, row, col);
 }
 
-/// Eight inputs as `dot8` takes them.
+fn weights8(raw: Eight, p: vec2f) -> Eight {
+    return scaled_weights(raw, p);
+}
+
 fn inputs8(x: Eight) -> Inputs {
     return scaled_inputs(x);
-}
-
-/// The product of eight inputs from column `col` on with their weights of `row`.
-fn dot8(form: vec4u, row: u32, col: u32, x: Inputs) -> f32 {
-    let p = group_params(form, row, col);
-    return p.x * dot_eight(placed(form, row, col), x.x) + p.y * x.sum;
 }

@@ -13,6 +13,12 @@ fn placed(form: vec4u, row: u32, col: u32) -> Eight {
     return placed8(codes[word], high, col);
 }
 
+/// Weights of placed codes with a scale and an offset.
+fn scaled_weights(raw: Eight, p: vec2f) -> Eight {
+    let scale = places() * p.x;
+    return Eight(raw.a * scale + p.y, raw.b * scale + p.y);
+}
+
 /// Eight inputs scaled, so that codes need not be brought down, and their sum for the offset.
 fn scaled_inputs(x: Eight) -> Inputs {
     return Inputs(Eight(x.a * places(), x.b * places()), dot_eight(Eight(vec4f(1.0), vec4f(1.0)), x));

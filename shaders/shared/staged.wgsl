@@ -1,7 +1,7 @@
 // A workgroup's tile of few-bit weights, decoded into workgroup memory a chunk of columns at a time: each weight is
 // decoded once per workgroup and never written to storage.
 
-import package::decode::stage::decode8;
+import package::shared::weights::decode8;
 
 /// Weights of a chunk. Few, because WebGPU clears workgroup memory first: SwiftShader compiles a store for each element.
 const VALUES = 512u;

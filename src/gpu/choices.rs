@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::lock::lock;
 
 /// Most variants of any kernel.
-pub const MOST: usize = 5;
+pub const MOST: usize = 6;
 
 #[derive(Default)]
 pub struct Choices {

@@ -61,7 +61,7 @@ impl GpuDevice {
             max_buffer_size: offered.max_buffer_size,
             ..wgpu::Limits::default()
         };
-        let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("fewbit"),
             required_features: features,
@@ -133,6 +133,12 @@ impl GpuDevice {
     /// Which variants of kernels programs take that are built from now on.
     pub fn choices(&self) -> &Choices {
         &self.choices
+    }
+
+    /// Lanes that every subgroup has at least; `None` where kernels cannot use subgroups.
+    pub fn subgroup_lanes(&self) -> Option<u32> {
+        let [least, _] = self.report.subgroup_sizes;
+        self.features.contains(wgpu::Features::SUBGROUP).then_some(least).filter(|&lanes| lanes >= 4)
     }
 
     pub fn has_timestamps(&self) -> bool {

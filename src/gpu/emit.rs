@@ -97,6 +97,11 @@ impl<'a> Emit<'a> {
         self.device.is_software()
     }
 
+    /// Lanes that every subgroup has at least, if kernels can use subgroups.
+    pub fn subgroup_lanes(&self) -> Option<u32> {
+        self.device.subgroup_lanes()
+    }
+
     /// The variant, of `count`, for a product of these sizes with input 1.
     #[cfg(any(feature = "cli", feature = "full"))]
     pub fn choose(&mut self, sizes: [usize; 3], count: usize, default: usize) -> usize {

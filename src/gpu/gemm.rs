@@ -3,6 +3,7 @@
 use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
+use super::gemm_subgroup;
 use super::shader::gemm::{Params, decoding_alone, decoding_together};
 use super::tile::{Tile, VARIANTS};
 use crate::Result;
@@ -14,8 +15,19 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel:
 /// Most lanes whose columns fit the chunk of `shaders/shared/staged.wgsl` by eights.
 const STAGED_LANES: usize = 8;
 
-/// The variant behind those in which invocations are alone.
-const TOGETHER: usize = VARIANTS;
+/// How invocations share operands.
+#[derive(Clone, Copy)]
+enum Sharing {
+    /// Not at all.
+    Alone(Tile),
+    /// Few-bit weights, decoded into workgroup memory.
+    Together(Tile),
+    /// Elements of a, over subgroups.
+    Subgroup,
+}
+
+/// Fewer columns leave too much of the tile of `gemm_subgroup` idle.
+pub const SUBGROUP_COLS: usize = 256;
 
 /// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
 pub struct Product {
@@ -45,7 +57,12 @@ pub struct Operands {
 }
 
 pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
-    let (tile, alone) = variant(e, p, o.b.is_dense());
+    let dense = o.b.is_dense();
+    let (tile, alone) = match sharing(e, p, dense) {
+        Sharing::Subgroup => return gemm_subgroup::dispatch(e, p, o, epilogue),
+        Sharing::Alone(tile) => (tile, true),
+        Sharing::Together(tile) => (tile, false),
+    };
     let tiles = tile.workgroups().saturating_mul(p.offsets.len());
     let params = Params {
         weight: o.b.form,
@@ -63,6 +80,7 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
         b_col: u32_of(p.b[1])?,
         bias_row: u32_of(p.bias[0])?,
         bias_col: u32_of(p.bias[1])?,
+        span: o.b.span,
         alpha: p.alpha,
         beta: p.beta,
         act_a: epilogue.activation.a,
@@ -74,20 +92,31 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
     operands.extend(o.b.operands);
     let mut overrides = o.b.overrides;
     overrides.push(("LANES", tile.lanes as f64));
+    if alone && !dense {
+        let aligned = p.a[0].is_multiple_of(4) && p.a[1] == 1;
+        overrides.push(("ALIGNED", u32::from(aligned).into()));
+    }
     overrides.extend(epilogue.overrides());
     e.dispatch(shader, &overrides, &operands, &params, grid(tiles)?)
 }
 
-/// The tile, and whether invocations decode weights alone instead of together.
-fn variant(e: &mut Emit, p: &Product, dense: bool) -> (Tile, bool) {
-    // Barriers cost a software adapter more than decoding a weight for every eight rows anew.
-    let alone = dense || e.is_software();
-    let tile = Tile::of(p.m, p.n, if alone { 64 } else { STAGED_LANES });
-    let count = if dense { VARIANTS } else { TOGETHER + 1 };
-    match e.choose([p.m, p.k, p.total], count, if alone { tile.number() } else { TOGETHER }) {
-        TOGETHER => (Tile::of(p.m, p.n, STAGED_LANES), false),
-        number => (Tile::variant(p.m, p.n, number), true),
+/// Variants are the tiles of the invocations that are alone, those together, those of subgroups.
+fn sharing(e: &mut Emit, p: &Product, dense: bool) -> Sharing {
+    let tile = Tile::of(p.m, p.n, 64);
+    let mut variants: Vec<Sharing> =
+        (0..VARIANTS).map(|number| Sharing::Alone(Tile::variant(p.m, p.n, number))).collect();
+    let mut default = tile.number();
+    if !dense {
+        // Barriers cost a software adapter more than decoding a weight for every eight rows anew.
+        default = if e.is_software() { default } else { variants.len() };
+        variants.push(Sharing::Together(Tile::of(p.m, p.n, STAGED_LANES)));
     }
+    if gemm_subgroup::suits(e, p, dense) {
+        // A load costs a software adapter as much as some ten operations.
+        default = if e.is_software() && !dense && p.n >= SUBGROUP_COLS { variants.len() } else { default };
+        variants.push(Sharing::Subgroup);
+    }
+    variants[e.choose([p.m, p.k, p.total], variants.len(), default)]
 }
 
 fn require_f32(e: &Emit) -> Result<()> {

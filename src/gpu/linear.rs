@@ -4,7 +4,8 @@
 use super::decode::{Coded, Window, coded, ranges};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
-use super::gemm::{self, Operands, Product};
+use super::gemm::{self, Operands, Product, SUBGROUP_COLS};
+use super::matvec_subgroup;
 use super::shader::matvec::{Params, decoding_four, decoding_one};
 use crate::Result;
 use crate::ops::product::linear_sizes;
@@ -17,6 +18,9 @@ const MATVEC_ROWS: usize = 8;
 
 /// Parts into which a workgroup may split a column: the variants of `matvec`.
 const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
+
+/// Longest run of columns that one of several parts takes at a time, a power of two.
+const LONGEST_SPAN: u32 = 32;
 
 /// Columns `first … first + n` of the output and what computes them.
 struct Part {
@@ -35,7 +39,9 @@ fn linear(e: &mut Emit) -> Result<()> {
     let (k, n) = linear_sizes(e.node, &x.shape, &e.input_type(1)?.shape)?;
     let m: usize = x.shape[..x.shape.len() - 1].iter().product();
     let epilogue = Epilogue::of(e, 2, 3)?;
-    let few = m <= MATVEC_ROWS && (!e.node.attrs.flag("transposed") || e.weight(1).is_some());
+    // A software adapter is bound by loads of x unless subgroups share them.
+    let most = if e.is_software() && n >= SUBGROUP_COLS { 1 } else { MATVEC_ROWS };
+    let few = m <= most && (!e.node.attrs.flag("transposed") || e.weight(1).is_some());
     for part in parts(e, [k, n])? {
         match few {
             true => matvec(e, [m, k, n], part, &epilogue)?,
@@ -90,8 +96,15 @@ fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilo
 fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
     let Part { first, n, weight, .. } = part;
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
-    let default = if e.is_software() { 0 } else { 3 };
-    let split = SPLITS[e.choose([m, k, total], SPLITS.len(), default)];
+    let mut default = if e.is_software() { 0 } else { 3 };
+    let subgroup = matvec_subgroup::suits(e, [m, k]);
+    if subgroup && e.is_software() && e.subgroup_lanes() >= Some(8) {
+        default = SPLITS.len();
+    }
+    let variant = e.choose([m, k, total], SPLITS.len() + usize::from(subgroup), default);
+    let Some(&split) = SPLITS.get(variant) else {
+        return matvec_subgroup::dispatch(e, [k, n], first, weight, epilogue);
+    };
     let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
     let width = 64 / split * (4 / rows as u32);
     let params = Params {
@@ -99,13 +112,15 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
         m: u32_of(m)?,
         n: u32_of(n)?,
         k: u32_of(k)?,
+        span: if split == 1 { weight.span } else { weight.span.min(LONGEST_SPAN) },
         first: u32_of(first)?,
         total: u32_of(total)?,
         a: epilogue.activation.a,
         b: epilogue.activation.b,
     };
     let mut overrides = weight.overrides;
-    overrides.push(("SPLIT", f64::from(split)));
+    let aligned = m == 1 || k.is_multiple_of(4);
+    overrides.extend([("SPLIT", f64::from(split)), ("ALIGNED", u32::from(aligned).into())]);
     overrides.extend(epilogue.overrides());
     let mut operands: Vec<Operand> = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
     operands.extend(weight.operands);

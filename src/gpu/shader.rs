@@ -34,7 +34,10 @@ pub struct Code {
 impl Code {
     /// The kernel's WGSL.
     pub fn text(&self) -> String {
-        self.source.iter().filter_map(|&i| DECLARATIONS.get(usize::from(i)).copied()).collect()
+        let declarations = self.source.iter().filter_map(|&i| DECLARATIONS.get(usize::from(i)).copied());
+        // Browsers ask for the line, naga does not know it.
+        let subgroups = cfg!(target_arch = "wasm32") && self.name.ends_with("_subgroup");
+        subgroups.then_some("enable subgroups;\n").into_iter().chain(declarations).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stage: `shaders/decode/affine.wgsl`.
 
-use super::coded::{Coded, shift_of};
+use super::coded::{Coded, shift_of, span_of};
 use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
@@ -17,11 +17,13 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Affine) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::Affine,
         form: [u32_of(window.rows())?, u32_of(w.group())?, shift.unwrap_or(0), 0],
+        span: shift.map_or(8, span_of),
         operands: vec![e.columns(window, "codes")?, e.factors(window, "scales")?, zeros],
         overrides: vec![
             ("BITS", w.bits().into()),
             ("ZERO", zero.into()),
             ("RAGGED", u32::from(shift.is_none()).into()),
         ],
+        holdable: None,
     })
 }

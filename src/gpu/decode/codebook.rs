@@ -1,6 +1,6 @@
 //! Stage: `shaders/decode/codebook.wgsl`.
 
-use super::coded::Coded;
+use super::coded::{ALL, Coded};
 use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
@@ -13,7 +13,9 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Codebook) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::Codebook,
         form: [u32_of(window.rows())?, u32_of(w.count())?, 0, 0],
+        span: ALL,
         operands: vec![e.columns(window, "codes")?, e.part(window, "books")?, e.factors(window, "scales")?],
         overrides: vec![("CODE_BITS", w.bits().into()), ("ENTRY_SHIFT", (3 + shift) as f64)],
+        holdable: None,
     })
 }

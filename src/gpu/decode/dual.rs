@@ -1,6 +1,6 @@
 //! Stage: `shaders/decode/dual.wgsl`.
 
-use super::coded::{Coded, shift_of};
+use super::coded::{Coded, shift_of, span_of};
 use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
@@ -13,7 +13,9 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Dual) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::Dual,
         form: [u32_of(window.rows())?, shift, 0, 0],
+        span: span_of(shift),
         operands: vec![e.columns(window, "codes")?, e.columns(window, "grid")?, e.factors(window, "channel")?],
         overrides: vec![("BITS", dual::BITS.into())],
+        holdable: None,
     })
 }

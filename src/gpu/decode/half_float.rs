@@ -1,6 +1,6 @@
 //! Stage: `shaders/decode/half_float.wgsl`.
 
-use super::coded::Coded;
+use super::coded::{ALL, Coded};
 use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
@@ -10,7 +10,9 @@ pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::HalfFloat,
         form: [u32_of(window.rows())?, 0, 0, 0],
+        span: ALL,
         operands: vec![e.columns(window, "values")?],
         overrides: Vec::new(),
+        holdable: None,
     })
 }

@@ -12,6 +12,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::Kquant,
         form: [u32_of(window.rows())?, 0, 0, 0],
+        span: u32_of(w.group())?,
         operands: vec![
             e.columns(window, "codes")?,
             e.byte_columns(window, "scales", scales, w.scale_bits())?,
@@ -23,5 +24,6 @@ pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
             ("SCALE_BITS", w.scale_bits().into()),
             ("GROUP_SHIFT", w.group().ilog2().into()),
         ],
+        holdable: None,
     })
 }

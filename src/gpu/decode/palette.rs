@@ -1,6 +1,6 @@
 //! Stage: `shaders/decode/palette.wgsl`.
 
-use super::coded::{Coded, shift_of};
+use super::coded::{Coded, shift_of, span_of};
 use super::window::Window;
 use crate::Result;
 use crate::gpu::emit::{Emit, u32_of};
@@ -15,6 +15,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Palette) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::Palette,
         form: [u32_of(rows.div_ceil(w.dim()))?, u32_of(w.rows_per_table())?, u32_of(rows)?, shift],
+        span: span_of(shift),
         operands: vec![e.columns(window, "codes")?, e.part(window, "table")?, e.factors(window, "scale")?],
         overrides: vec![
             ("BITS", w.bits().into()),
@@ -22,5 +23,6 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Palette) -> Result<Coded> {
             ("DIM_SHIFT", w.dim().ilog2().into()),
             ("SCALED", u32::from(w.scale().is_some()).into()),
         ],
+        holdable: Some(one_table && w.dim() == 1 && w.bits() <= 4),
     })
 }

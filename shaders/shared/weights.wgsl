@@ -1,0 +1,15 @@
+// Weights from any decode stage. A stage, `shaders/decode/NAME.wgsl`, has bindings 10–12 and four functions:
+//
+//   raw8(form, row, col) -> Eight     weights `col … col + 7` of `row` without scale and offset, `col` a multiple of 8;
+//                                     what lies beyond the row's end is arbitrary, maybe not finite
+//   span(form, row, col) -> vec2f     (scale, offset), the same for all columns of a span (`Coded::span` on the host)
+//   weights8(raw, span) -> Eight      the weights
+//   inputs8(x) -> Inputs              inputs such that Σ w · x = scale · Σ raw · inputs.x + offset · inputs.sum
+
+import package::decode::stage::{raw8, span, weights8};
+import package::shared::eight::Eight;
+
+/// Weights `col … col + 7` of `row`.
+fn decode8(form: vec4u, row: u32, col: u32) -> Eight {
+    return weights8(raw8(form, row, col), span(form, row, col));
+}
