@@ -1,6 +1,8 @@
 //! Compiles `shaders/*.wgsl` (WGSL with WESL imports and `@if`), validates every permutation with naga, and writes one
 //! Rust module per kernel with its bindings, overrides and uniform struct, so that host and shader cannot disagree.
 
+#[path = "shaders/build/minify.rs"]
+mod minify;
 #[path = "shaders/build/permute.rs"]
 mod permute;
 #[path = "shaders/build/reflect.rs"]
@@ -50,7 +52,7 @@ fn compile_all(dir: &Path) -> Result<String, String> {
         }
         out.module(&stem, &kernels)?;
     }
-    Ok(out.finish())
+    out.finish(std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32"))
 }
 
 /// Whether the crate is built with the cargo feature that a line `// feature: NAME` of the shader asks for.
@@ -87,7 +89,7 @@ fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result
 
 /// WGSL without indentation and without spaces beside these signs, which mean the same without.
 fn squeeze(text: &str) -> String {
-    const SIGNS: &str = ",;:(){}[]=+*<>|^?";
+    const SIGNS: &str = ",;:(){}[]=+*/%<>|^?";
     let mut out = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut words = line.split(' ').filter(|word| !word.is_empty()).peekable();

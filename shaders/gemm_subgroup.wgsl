@@ -70,6 +70,10 @@ fn store(row: u32, col: u32, left: vec4f, right: vec4f) {
     }
 }
 
+// Declared here, so that one text of the kernel serves all stages.
+@if(palette) fn begin(sublane: u32) { hold(sublane); }
+@if(!palette) fn begin(sublane: u32) {}
+
 @compute @workgroup_size(64)
 fn gemm_subgroup(
     @builtin(workgroup_id) group: vec3u,
@@ -79,7 +83,7 @@ fn gemm_subgroup(
 ) {
     let number = flat_group(group, grid);
     if number >= params.tiles { return; }
-    @if(palette) hold(sublane);
+    begin(sublane);
     let left = number % params.tiles_n * select(256u, 512u, WIDE) + lane;
     let top = number / params.tiles_n * 8u;
     // Columns and rows beyond the last are computed from the last and not stored.
@@ -98,20 +102,20 @@ fn gemm_subgroup(
     var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
     var t0 = vec4f(); var t1 = vec4f(); var t2 = vec4f(); var t3 = vec4f();
     var t4 = vec4f(); var t5 = vec4f(); var t6 = vec4f(); var t7 = vec4f();
-    for (var begin = 0u; begin < params.k; begin += params.span) {
-        let p0 = span(params.weight, col0, begin);
-        let p1 = span(params.weight, col1, begin);
-        let p2 = span(params.weight, col2, begin);
-        let p3 = span(params.weight, col3, begin);
+    for (var start = 0u; start < params.k; start += params.span) {
+        let p0 = span(params.weight, col0, start);
+        let p1 = span(params.weight, col1, start);
+        let p2 = span(params.weight, col2, start);
+        let p3 = span(params.weight, col3, start);
         var p4 = vec2f(); var p5 = vec2f(); var p6 = vec2f(); var p7 = vec2f();
         if WIDE {
-            p4 = span(params.weight, col4, begin);
-            p5 = span(params.weight, col5, begin);
-            p6 = span(params.weight, col6, begin);
-            p7 = span(params.weight, col7, begin);
+            p4 = span(params.weight, col4, start);
+            p5 = span(params.weight, col5, start);
+            p6 = span(params.weight, col6, start);
+            p7 = span(params.weight, col7, start);
         }
-        let end = min(begin + params.span, params.k);
-        for (var k = begin; k < end; k += 8u) {
+        let end = min(start + params.span, params.k);
+        for (var k = start; k < end; k += 8u) {
             let w0 = weights8(raw8(params.weight, col0, k), p0);
             let w1 = weights8(raw8(params.weight, col1, k), p1);
             let w2 = weights8(raw8(params.weight, col2, k), p2);

@@ -1,5 +1,6 @@
 // y = act(W · x + bias + residual) for one row x: lanes of a subgroup hand each other x and the entries of tables.
 //
+// feature: full
 // permute: weights
 // permute: subgroup
 // Layout   x: [k], k a multiple of 8; W: [n, k] in its encoding, column by column, the rows of W that one binding holds;
@@ -23,6 +24,10 @@ struct Params { weight: vec4u, n: u32, k: u32, span: u32, first: u32, a: f32, b:
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+// Declared here, so that one text of the kernel serves all stages.
+@if(palette) fn begin(sublane: u32) { hold(sublane); }
+@if(!palette) fn begin(sublane: u32) {}
+
 @compute @workgroup_size(64)
 fn matvec_subgroup(
     @builtin(workgroup_id) group: vec3u,
@@ -30,17 +35,17 @@ fn matvec_subgroup(
     @builtin(subgroup_invocation_id) sublane: u32,
     @builtin(subgroup_size) lanes: u32,
 ) {
-    @if(palette) hold(sublane);
+    begin(sublane);
     let left = group.x * 256u + lane;
     // Columns beyond the last are computed from the last and not stored.
     let cols = min(left + vec4u(0u, 64u, 128u, 192u), vec4u(params.n - 1u));
     var held = vec4f();
     var sum = vec4f();
-    for (var begin = 0u; begin < params.k; begin += params.span) {
-        let end = min(begin + params.span, params.k);
+    for (var start = 0u; start < params.k; start += params.span) {
+        let end = min(start + params.span, params.k);
         var raw = vec4f();
         var inputs = 0.0;
-        for (var k = begin; k < end; k += 8u) {
+        for (var k = start; k < end; k += 8u) {
             let i = k / 4u % lanes;
             if i == 0u { held = x[k / 4u + sublane]; }
             let v = inputs8(Eight(subgroupShuffle(held, i), subgroupShuffle(held, i + 1u)));
@@ -50,10 +55,10 @@ fn matvec_subgroup(
             raw.w += dot_eight(raw8(params.weight, cols.w, k), v.x);
             inputs += v.sum;
         }
-        let p0 = span(params.weight, cols.x, begin);
-        let p1 = span(params.weight, cols.y, begin);
-        let p2 = span(params.weight, cols.z, begin);
-        let p3 = span(params.weight, cols.w, begin);
+        let p0 = span(params.weight, cols.x, start);
+        let p1 = span(params.weight, cols.y, start);
+        let p2 = span(params.weight, cols.z, start);
+        let p3 = span(params.weight, cols.w, start);
         sum += vec4f(p0.x, p1.x, p2.x, p3.x) * raw + vec4f(p0.y, p1.y, p2.y, p3.y) * inputs;
     }
     for (var i = 0u; i < 4u && left + 64u * i < params.n; i++) {

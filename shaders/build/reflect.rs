@@ -13,8 +13,7 @@ pub struct Reflected {
     pub workgroup_size: [u32; 3],
     /// `(binding number, kind)`, ascending.
     pub bindings: Vec<(u32, &'static str)>,
-    /// `(name, default)`.
-    pub overrides: Vec<(String, f64)>,
+    pub overrides: Vec<String>,
     /// `(field, Rust type)` of the uniform struct; empty without one.
     pub params: Vec<(String, String)>,
 }
@@ -60,7 +59,7 @@ pub fn reflect(name: &str, source: &str) -> Result<Reflected, String> {
         .map(|(_, o)| {
             let init = o.init.and_then(|e| literal(&module, e));
             match (&o.name, init) {
-                (Some(n), Some(value)) => Ok((n.clone(), value)),
+                (Some(n), Some(_)) => Ok(n.clone()),
                 (n, _) => Err(format!("{name}: override {n:?} needs a literal default")),
             }
         })

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use super::minify::minify;
 use super::permute::Permutation;
-use super::reflect::Reflected;
+use super::reflect::{Reflected, reflect};
 
 pub struct Kernel {
     pub permutation: Permutation,
@@ -19,6 +20,8 @@ pub struct File {
     /// Where each declaration is in `ordered`.
     known: HashMap<String, usize>,
     ordered: Vec<String>,
+    /// Each kernel's name and the numbers of its declarations.
+    kernels: Vec<(String, Vec<usize>)>,
 }
 
 impl File {
@@ -29,7 +32,7 @@ impl File {
              pub enum Stage {{\n{}\n}}\n",
             variants.join("\n")
         );
-        File { out, known: HashMap::new(), ordered: Vec::new() }
+        File { out, known: HashMap::new(), ordered: Vec::new(), kernels: Vec::new() }
     }
 
     /// Appends the module of one shader file. Its permutations share one uniform struct.
@@ -41,7 +44,15 @@ impl File {
         self.render(stem, params, kernels).map_err(|e| e.to_string())
     }
 
-    pub fn finish(mut self) -> String {
+    /// The text of the file. With `short` names every kernel is checked again.
+    pub fn finish(mut self, short: bool) -> Result<String, String> {
+        if short {
+            self.ordered = minify(&self.ordered);
+            for (name, parts) in &self.kernels {
+                let text: String = parts.iter().map(|&part| self.ordered[part].as_str()).collect();
+                reflect(name, &text)?;
+            }
+        }
         let count = self.ordered.len();
         self.out
             .push_str(&format!("/// What the kernels' sources are made of.\nstatic DECLARATIONS: [&str; {count}] = ["));
@@ -49,7 +60,7 @@ impl File {
             self.out.push_str(&format!("{declaration:?},\n"));
         }
         self.out.push_str("];\n");
-        self.out
+        Ok(self.out)
     }
 
     fn render(&mut self, stem: &str, params: &[(String, String)], kernels: &[Kernel]) -> std::fmt::Result {
@@ -72,10 +83,10 @@ impl File {
             writeln!(out, "name: {:?}, entry: {entry:?}, workgroup_size: {workgroup_size:?},", kernel.name)?;
             let bindings: Vec<String> = bindings.iter().map(|(i, kind)| format!("({i}, Binding::{kind})")).collect();
             writeln!(out, "bindings: &[{}],", bindings.join(", "))?;
-            let overrides: Vec<String> = overrides.iter().map(|(n, v)| format!("({n:?}, {v:?})")).collect();
-            writeln!(out, "overrides: &[{}],", overrides.join(", "))?;
-            let parts: Vec<String> = kernel.declarations.iter().map(|d| self.number(d).to_string()).collect();
-            writeln!(out, "source: &[{}],\n}}, params: std::marker::PhantomData }};", parts.join(", "))?;
+            writeln!(out, "overrides: {:?},", overrides.join(" "))?;
+            let parts: Vec<usize> = kernel.declarations.iter().map(|d| self.number(d)).collect();
+            writeln!(out, "source: &{parts:?},\n}}, params: std::marker::PhantomData }};")?;
+            self.kernels.push((kernel.name.clone(), parts));
         }
         for others in variations(kernels) {
             let name = std::iter::once("decoding").chain(others.iter().copied()).collect::<Vec<_>>().join("_");

@@ -62,7 +62,7 @@ async fn per_second(
     let mut storage = buffers.iter();
     let bound = shader.bindings.iter().filter_map(|&(binding, kind)| {
         let buffer = if kind == Binding::Uniform { Some(&uniform) } else { storage.next() };
-        Some(wgpu::BindGroupEntry { binding, resource: buffer?.as_entire_binding() })
+        Some(wgpu::BindGroupEntry { binding: binding.into(), resource: buffer?.as_entire_binding() })
     });
     let entries: Vec<_> = bound.collect();
     let bind_group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {

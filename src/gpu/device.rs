@@ -220,7 +220,7 @@ impl GpuDevice {
     /// The pipeline of a shader with these overrides, built once.
     pub(super) fn pipeline(&self, shader: &Code, overrides: &[(&'static str, f64)]) -> Result<Arc<Pipeline>> {
         for (name, _) in overrides {
-            if !shader.overrides.iter().any(|(known, _)| known == name) {
+            if !shader.overrides.split(' ').any(|known| known == *name) {
                 return Err(Error::Usage(format!("shader {} has no override {name}", shader.name)));
             }
         }
@@ -234,7 +234,7 @@ impl GpuDevice {
     }
 
     fn build_pipeline(&self, shader: &Code, overrides: &[(&str, f64)]) -> Pipeline {
-        let entries: Vec<_> = shader.bindings.iter().map(|&(number, kind)| layout_entry(number, kind)).collect();
+        let entries: Vec<_> = shader.bindings.iter().map(|&(number, kind)| layout_entry(number.into(), kind)).collect();
         let label = Some(shader.name);
         let layout = wgpu::BindGroupLayoutDescriptor { label, entries: &entries };
         let layout = self.device.create_bind_group_layout(&layout);

@@ -313,8 +313,8 @@ impl<'a> Emit<'a> {
         self.recorded.push(Recorded {
             pipeline: self.device.pipeline(shader, overrides)?,
             shader: shader.name,
-            storage: numbers().zip(operands).map(|(&(n, _), o)| (n, o.buffer.clone())).collect(),
-            uniform: shader.bindings.iter().find(|(_, kind)| *kind == Binding::Uniform).map(|&(n, _)| n),
+            storage: numbers().zip(operands).map(|(&(n, _), o)| (n.into(), o.buffer.clone())).collect(),
+            uniform: shader.bindings.iter().find(|(_, kind)| *kind == Binding::Uniform).map(|&(n, _)| n.into()),
             params: params.to_vec(),
             groups,
         });

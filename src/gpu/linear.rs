@@ -5,6 +5,7 @@ use super::decode::{Coded, Window, coded, ranges};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm::{self, Operands, Product, SUBGROUP_COLS};
+#[cfg(feature = "full")]
 use super::matvec_subgroup;
 use super::shader::matvec::{Params, decoding_four, decoding_one};
 use crate::Result;
@@ -97,14 +98,17 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
     let Part { first, n, weight, .. } = part;
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
     let mut default = if e.is_software() { 0 } else { 3 };
-    let subgroup = matvec_subgroup::suits(e, [m, k]);
-    if subgroup && e.is_software() && e.subgroup_lanes() >= Some(8) {
+    // The last variant is left out of small builds.
+    let subgroups = cfg!(feature = "full") && m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some();
+    if subgroups && e.is_software() && e.subgroup_lanes() >= Some(8) {
         default = SPLITS.len();
     }
-    let variant = e.choose([m, k, total], SPLITS.len() + usize::from(subgroup), default);
-    let Some(&split) = SPLITS.get(variant) else {
+    let variant = e.choose([m, k, total], SPLITS.len() + usize::from(subgroups), default);
+    #[cfg(feature = "full")]
+    if variant == SPLITS.len() {
         return matvec_subgroup::dispatch(e, [k, n], first, weight, epilogue);
-    };
+    }
+    let split = SPLITS[variant];
     let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
     let width = 64 / split * (4 / rows as u32);
     let params = Params {

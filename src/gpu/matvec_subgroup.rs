@@ -9,12 +9,7 @@ use crate::Result;
 /// Columns of a workgroup.
 const COLS: usize = 256;
 
-/// Whether the kernel can compute `m` rows of `k` elements.
-pub fn suits(e: &Emit, [m, k]: [usize; 2]) -> bool {
-    m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some()
-}
-
-/// Columns `first … first + n` of the output.
+/// Columns `first … first + n` of the output, from one row of `k` elements, a multiple of 8.
 pub fn dispatch(e: &mut Emit, [k, n]: [usize; 2], first: usize, weight: Coded, epilogue: &Epilogue) -> Result<()> {
     let params = Params {
         weight: weight.form,

@@ -32,6 +32,7 @@ pub mod linear;
 mod lock;
 pub mod lookup;
 pub mod matmul_integer;
+#[cfg(feature = "full")]
 pub mod matvec_subgroup;
 pub mod movement;
 pub mod norm;

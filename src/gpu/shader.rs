@@ -24,11 +24,11 @@ pub struct Code {
     pub source: &'static [u16],
     pub entry: &'static str,
     /// `(binding number, kind)`, ascending. Operands of a dispatch come in this order, without the uniform.
-    pub bindings: &'static [(u32, Binding)],
+    pub bindings: &'static [(u8, Binding)],
     /// Invocations along x, y, z with the default overrides.
     pub workgroup_size: [u32; 3],
-    /// `(name, default)` of the pipeline-overridable constants.
-    pub overrides: &'static [(&'static str, f64)],
+    /// Names of the pipeline-overridable constants, a space between them.
+    pub overrides: &'static str,
 }
 
 impl Code {
