@@ -29,10 +29,11 @@ fn ladder() -> Vec<Spec> {
     let palette = |bits, factors| Spec::Palette { bits, rows: None, dim: 1, factors };
     let affine = |bits, group| Spec::Affine { bits, group, symmetric: false };
     let mut ladder = vec![Spec::F16, affine(4, 64), affine(8, 128)];
-    ladder.extend([1, 2, 3, 4, 6, 8].map(|bits| palette(bits, Factors::PerRow)));
+    ladder.extend([2, 3, 4, 6, 8].map(|bits| palette(bits, Factors::PerRow)));
     ladder.extend([2, 3, 4].map(|bits| palette(bits, Factors::PerGroup(64))));
     let vectors = |(bits, dim)| Spec::Palette { bits, rows: None, dim, factors: Factors::PerRow };
-    ladder.extend([(8, 4), (4, 2), (6, 2), (8, 2)].map(vectors));
+    // Four values of one bit each are a table of 16 vectors among others.
+    ladder.extend([(4, 4), (6, 4), (8, 4), (4, 2), (6, 2), (8, 2)].map(vectors));
     ladder
 }
 

@@ -28,6 +28,16 @@ pub struct GpuDevice {
     pub(super) absent: wgpu::Buffer,
 }
 
+/// Whether the browser's device that was opened last has subgroups.
+#[cfg(target_arch = "wasm32")]
+static SUBGROUPS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Tells before a device is handed out whether the browser gave it subgroups.
+#[cfg(target_arch = "wasm32")]
+pub fn set_subgroups(granted: bool) {
+    SUBGROUPS.store(granted, Ordering::Relaxed);
+}
+
 /// What the driver reported outside any call.
 #[derive(Default)]
 struct Faults {
@@ -70,6 +80,8 @@ impl GpuDevice {
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|e| Error::Device(format!("`{}`: {e}", report.name)))?;
+        #[cfg(target_arch = "wasm32")]
+        let features = if SUBGROUPS.load(Ordering::Relaxed) { features | wgpu::Features::SUBGROUP } else { features };
 
         let faults = Arc::new(Mutex::new(Faults::default()));
         let seen = faults.clone();

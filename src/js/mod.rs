@@ -15,3 +15,10 @@ use wasm_bindgen::prelude::*;
 pub fn set_breath(breath: js_sys::Function) {
     crate::clock::set_breath(breath);
 }
+
+/// Whether the device that was opened last has subgroups, which wgpu cannot tell in a browser.
+#[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+#[wasm_bindgen(js_name = setSubgroups)]
+pub fn set_subgroups(granted: bool) {
+    crate::gpu::device::set_subgroups(granted);
+}

@@ -3,6 +3,7 @@ import { chooseDevice, type Choice } from './devices.ts';
 import { download, readBlob } from './download.ts';
 import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from './errors.ts';
 import { toPixels, type SentImage } from './image.ts';
+import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
 import type { Classification, Device, ModelInfo, Progress, Tensors } from './types.ts';
 
@@ -31,7 +32,10 @@ let wasm: Promise<unknown> | undefined;
 /** Loads the WebAssembly module, once. A failure is not kept: the next call tries again. */
 function ready(): Promise<unknown> {
   wasm ??= initWasm({ module_or_path: new URL('./fewbit_bg.wasm', import.meta.url) }).then(
-    () => setBreath(breathe),
+    () => {
+      setBreath(breathe);
+      askForSubgroups();
+    },
     (error: unknown) => {
       wasm = undefined;
       throw toFewbitError(error, error instanceof TypeError ? 'network' : 'unsupported');
