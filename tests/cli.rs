@@ -206,6 +206,56 @@ fn elastic_weights_are_served_at_the_precision_asked_for() {
     fails(&["classify", &cat(), "--precision", "4"], 2, "no elastic weights");
 }
 
+/// Numbers in −1..1 without order (multiplicative hashing, Knuth 1998, section 6.4).
+fn random(count: usize) -> Vec<f32> {
+    let mixed = |i: usize| (i as u32 + 1).wrapping_mul(0x9e37_79b9).rotate_left(15).wrapping_mul(0x85eb_ca6b) >> 8;
+    (0..count).map(|i| mixed(i) as f32 / (1 << 23) as f32 - 1.0).collect()
+}
+
+/// Two few-bit layers with sums of 256 and 64.
+fn few_bit_model(folder: &Folder) -> String {
+    let mut graph = Graph { name: "layers".into(), ..Graph::default() };
+    let mut value = graph.add_input("x", DType::F32, vec![Dim::Symbol("batch".into()), Dim::Known(256)]);
+    for (name, k, n) in [("first", 256, 64), ("second", 64, 48)] {
+        let weights = Tensor::new([k, n], &random(k * n)).unwrap();
+        let weight = graph.add_weight(format!("{name} weight"), Weight::Dense(weights));
+        value = graph.add_node("MatMul", name, &[value, weight], Attrs::default());
+        value = graph.add_node("Relu", &format!("{name} relu"), &[value], Attrs::default());
+    }
+    graph.outputs.push(value);
+    let (dense, out) = (folder.file("dense.fewbit"), folder.file("layers.fewbit"));
+    Model { graph, ..Model::default() }.save(&dense).unwrap();
+    json(&["compress", &dense, "--output", &out, "--weights", "affine:4:group=32"]);
+    out
+}
+
+#[test]
+fn activations_of_8_bits_are_close_to_floats() {
+    let folder = Folder::new("activations");
+    let model = few_bit_model(&folder);
+    npy::save(folder.file("x.npy"), &Tensor::new([5, 256], &random(5 * 256)).unwrap()).unwrap();
+    let input = format!("x={}", folder.file("x.npy"));
+    let outputs = |options: &[&str]| {
+        json(&[&["run", &model, "--input", &input, "--output", &folder.file("out")], options].concat());
+        npy::open(folder.0.join("out/second relu.npy")).unwrap().to_f32().unwrap()
+    };
+    let (default, floats, bytes) =
+        (outputs(&[]), outputs(&["--activations", "f32"]), outputs(&["--activations", "int8"]));
+    assert_eq!(default, floats);
+    let largest = floats.iter().fold(0f32, |most, v| most.max(v.abs()));
+    let squares = floats.iter().zip(&bytes).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+    let error = (squares / floats.len() as f32).sqrt();
+    assert!(largest > 1.0 && error <= 1e-2 * largest, "{error} of {largest}");
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(error > 0.0, is_x86_feature_detected!("avx2"));
+    json(&["bench", &model, "--repeat", "1", "--activations", "int8"]);
+    let product = ["bench", "matmul", "--m", "2", "--k", "64", "--n", "32", "--weights", "palette:4", "--alone"];
+    json(&[&product[..], &["--repeat", "1", "--activations", "int8"]].concat());
+    let labels = |activations| json(&["classify", &cat(), "--activations", activations])[0]["predictions"].clone();
+    assert_eq!(labels("int8")[0]["index"], labels("f32")[0]["index"]);
+    fails(&["run", &model, "--input", &input, "--output", "o", "--activations", "int4"], 2, "`f32` or `int8`");
+}
+
 #[test]
 fn inspect_lists_what_is_inside() {
     let result = &json(&["inspect", &shipped()])[0];

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::global::Global;
 use super::stats::Times;
 use super::{bench_matmul, models, print, tuned};
-use crate::runtime::Session;
+use crate::runtime::{Activations, Session};
 use crate::tensor::Tensor;
 use crate::weights::elastic::Precision;
 use crate::{Error, Result};
@@ -28,6 +28,9 @@ pub struct Options {
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
+    /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
+    #[arg(long, default_value = "f32", value_name = "f32|int8")]
+    activations: Activations,
     /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
     #[arg(long)]
     tune: bool,
@@ -43,7 +46,8 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         if options.precision.is_some() {
             return Err(Error::Usage("--precision is for a MODEL with elastic weights".into()));
         }
-        return bench_matmul::run(global, &options.matmul, options.repeat as usize, options.tune);
+        let how = bench_matmul::How { tune: options.tune, activations: options.activations };
+        return bench_matmul::run(global, &options.matmul, options.repeat as usize, how);
     }
     options.matmul.refuse()?;
     let device = global.device()?;
@@ -51,6 +55,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let inputs = models::random_inputs(&model, &options.dims)?;
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let mut session = Session::new(&model, &device)?;
+    session.set_activations(options.activations);
     if let Some(precision) = options.precision {
         session.set_precision(precision)?;
     }

@@ -10,7 +10,7 @@ use super::stats::Times;
 use super::{print, tuned};
 use crate::compress::{Spec, encode};
 use crate::graph::{Attr, Attrs, Dim, Graph, Model, Weight};
-use crate::runtime::{Device, Session};
+use crate::runtime::{Activations, Device, Session};
 use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
 
@@ -88,8 +88,15 @@ struct Stored {
     bytes: usize,
 }
 
-/// `tune`: each product chooses its kernel's fastest variant first.
-pub fn run(global: &Global, options: &Matmul, repeat: usize, tune: bool) -> Result<()> {
+/// How products are computed.
+#[derive(Clone, Copy)]
+pub struct How {
+    /// Each chooses its kernel's fastest variant first.
+    pub tune: bool,
+    pub activations: Activations,
+}
+
+pub fn run(global: &Global, options: &Matmul, repeat: usize, how: How) -> Result<()> {
     let shapes = options.shapes()?;
     let (specs, asked) = options.specs()?;
     let device = global.device()?;
@@ -106,7 +113,7 @@ pub fn run(global: &Global, options: &Matmul, repeat: usize, tune: bool) -> Resu
         }
         for &m in &options.m {
             let x = matrix(&mut random, m, k)?;
-            let rows = measure(&device, &stored, &x, [n, repeat], tune)?;
+            let rows = measure(&device, &stored, &x, [n, repeat], how)?;
             let time = |spec: Spec| rows.iter().find(|row| row.spec == spec).map(Row::ms);
             let dense = Dense { f32: time(Spec::F32), f16: time(Spec::F16) };
             for row in rows.iter().take(asked) {
@@ -124,11 +131,12 @@ pub fn run(global: &Global, options: &Matmul, repeat: usize, tune: bool) -> Resu
 }
 
 /// Each weight's product with `x`, in turns.
-fn measure(device: &Device, stored: &[Stored], x: &Tensor, [n, repeat]: [usize; 2], tune: bool) -> Result<Vec<Row>> {
+fn measure(device: &Device, stored: &[Stored], x: &Tensor, [n, repeat]: [usize; 2], how: How) -> Result<Vec<Row>> {
     let (m, k) = (x.shape()[0], x.shape()[1]);
     let mut sessions = stored.iter().map(|s| product(device, &s.weight, m, k)).collect::<Result<Vec<_>>>()?;
+    sessions.iter_mut().for_each(|session| session.set_activations(how.activations));
     let inputs = [("x", x)];
-    if tune {
+    if how.tune {
         sessions.iter_mut().try_for_each(|session| tuned::tune(session, &inputs))?;
     }
     let times = Times::take_turns(repeat, sessions.len(), |i| sessions[i].run(&inputs).map(drop))?;

@@ -10,6 +10,7 @@ use super::global::Global;
 use super::{models, print};
 use crate::Result;
 use crate::graph::Model;
+use crate::runtime::Activations;
 use crate::tasks::Classifier;
 use crate::vision::Photo;
 use crate::weights::elastic::Precision;
@@ -25,6 +26,9 @@ pub struct Options {
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
+    /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
+    #[arg(long, default_value = "f32", value_name = "f32|int8")]
+    activations: Activations,
     /// How many labels per image
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top_k: u32,
@@ -37,6 +41,7 @@ pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
         None => Model::from_bytes("the built-in classifier", shipped)?,
     };
     let mut classifier = Classifier::new(&model, &device)?;
+    classifier.set_activations(options.activations);
     if let Some(precision) = options.precision {
         classifier.set_precision(precision)?;
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::global::Global;
 use super::{models, print, tuned};
 use crate::formats::npy;
-use crate::runtime::Session;
+use crate::runtime::{Activations, Session};
 use crate::tensor::Tensor;
 use crate::weights::elastic::Precision;
 use crate::{Error, Result};
@@ -24,6 +24,9 @@ pub struct Options {
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
+    /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
+    #[arg(long, default_value = "f32", value_name = "f32|int8")]
+    activations: Activations,
     /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
     #[arg(long)]
     tune: bool,
@@ -45,6 +48,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
 
     let mut session = Session::new(&model, &device)?;
+    session.set_activations(options.activations);
     if let Some(precision) = options.precision {
         session.set_precision(precision)?;
     }

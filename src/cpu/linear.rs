@@ -7,10 +7,10 @@ use super::gemm::{Bias, Divide, Epilogue, Operand, Product, Strided};
 use super::matvec::matvec;
 use super::product::{dense_weight, encoded, gemm_b, operand, shared_b};
 use super::{Call, Kernel, Prepare, Prepared, Threads, numeric};
-use crate::Result;
 use crate::ops::epilogue::{Activation, Residual};
 use crate::ops::product::linear_sizes;
 use crate::weights::Encoded;
+use crate::{Error, Result};
 
 pub const KERNELS: &[Kernel] =
     &[Kernel { op: "fewbit.Linear", run: linear, prepare: Some(prepare), encoded_inputs: &[1] }];
@@ -46,11 +46,8 @@ fn linear(call: &mut Call) -> Result<()> {
         order: Residual::of(node)?,
         activation: Activation::of(node)?,
     };
-    let activations = match node.attrs.string("activations") {
-        None => Activations::F32,
-        Some("int8") => Activations::Int8,
-        Some(other) => return Err(node.error(format!("activations cannot be `{other}`; they are `int8` or left out"))),
-    };
+    let activations: Activations =
+        node.attrs.string_or("activations", "f32").parse().map_err(|e: Error| node.error(e.to_string()))?;
     let x = numeric::to_f32(x)?;
     let rows = Strided::rows(&x, k);
     let (threads, prepared) = (call.threads, call.prepared);

@@ -10,6 +10,7 @@ pub mod symbolic;
 #[cfg(all(feature = "gpu", any(feature = "cli", feature = "full")))]
 mod tune;
 
+pub use crate::cpu::fewbit::Activations;
 pub use device::Device;
 pub use plan::{NodeReport, Report};
 pub use session::Session;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Device;
 use super::specialize;
+use super::{Activations, Device};
 use crate::cpu::{self, Packs, Threads};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, GpuDevice, WeightCache};
-use crate::graph::{self, Schedule, TypedGraph, Weight};
+use crate::graph::{self, Attr, Schedule, TypedGraph, Weight};
 use crate::tensor::{Tensor, TensorType};
 use crate::{Error, Result};
 
@@ -57,12 +57,21 @@ pub struct NodeReport {
 
 impl Plan {
     /// Fuses, decodes what has no few-bit kernel, lays out memory and builds the backend's program.
-    pub fn build(mut typed: TypedGraph, device: &Device, shared: &Shared, limit: usize) -> Result<Self> {
+    pub fn build(
+        mut typed: TypedGraph,
+        device: &Device,
+        shared: &Shared,
+        activations: Activations,
+        limit: usize,
+    ) -> Result<Self> {
         graph::fuse::fuse(&mut typed);
         typed.prune();
         let on_cpu = |op: &str, i: usize| cpu::find(op).is_some_and(|k| k.encoded_inputs.contains(&i));
         match device {
             Device::Cpu(threads) => {
+                if activations == Activations::Int8 {
+                    round_activations(&mut typed);
+                }
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
@@ -155,6 +164,15 @@ fn cpu_program(schedule: Schedule, threads: &Threads, shared: &Shared) -> Result
 fn gpu_program(schedule: Schedule, gpu: &Arc<GpuDevice>, shared: &Shared, threads: &Threads) -> Result<Program> {
     let program = gpu::Program::build(gpu.clone(), Arc::new(schedule), &shared.weights, threads)?;
     Ok(Program::Gpu(Box::new(program)))
+}
+
+/// Products that say nothing else take activations of 8 bits.
+fn round_activations(typed: &mut TypedGraph) {
+    for node in typed.graph.nodes.iter_mut().filter(|node| node.op == "fewbit.Linear") {
+        if node.attrs.get("activations").is_none() {
+            node.attrs.set("activations", Attr::String("int8".into()));
+        }
+    }
 }
 
 /// Refuses a plan whose arena exceeds the memory limit.

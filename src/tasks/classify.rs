@@ -76,6 +76,11 @@ impl Classifier {
         self.session.set_precision(precision)
     }
 
+    /// See `Session::set_activations`.
+    pub fn set_activations(&mut self, activations: crate::runtime::Activations) {
+        self.session.set_activations(activations);
+    }
+
     fn best(&self, logits: &Tensor, top_k: usize) -> Result<Vec<Prediction>> {
         let logits = logits.to_f32()?;
         let scores = if self.normalized { logits } else { softmax(&logits) };

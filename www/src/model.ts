@@ -12,9 +12,10 @@ export type ModelSource = string | URL | Blob;
  * @throws FewbitError with code `network`, `integrity`, `bad-model`, `unsupported`, `out-of-memory` or `aborted`.
  */
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256 } = options;
+  const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256, activations = 'f32' } = options;
   check('device', device, ['auto', 'webgpu', 'wasm']);
   check('cache', cache, ['opfs', 'none']);
+  check('activations', activations, ['f32', 'int8']);
   throwIfAborted(signal);
   const address = source instanceof Blob ? source : resolve(source);
   return Model.open({ source: address, device, cache, sha256 }, worker, { signal, onProgress });

@@ -22,6 +22,8 @@ export interface LoadOptions {
   cache?: 'opfs' | 'none';
   /** Expected SHA-256 of the file, in hexadecimal; another file is refused with `integrity`. */
   sha256?: string;
+  /** As on the command line. Browsers have no kernels for `int8` so far: they compute in `f32`. Default `f32`. */
+  activations?: 'f32' | 'int8';
   onProgress?: (progress: Progress) => void;
 }
 
