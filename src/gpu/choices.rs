@@ -1,7 +1,7 @@
 //! Which of a kernel's variants computes a product: the kernel's own choice, which depends on nothing but the sizes and
 //! the kind of adapter, unless measurement has found a faster one on this device.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Mutex;
 
 use super::lock::lock;
@@ -16,7 +16,9 @@ pub struct Choices {
 
 #[derive(Default)]
 struct State {
-    made: HashMap<String, usize>,
+    /// One of a key.
+    made: Vec<Choice>,
+    #[cfg(any(feature = "cli", feature = "full"))]
     trial: Option<usize>,
 }
 
@@ -29,30 +31,40 @@ pub struct Choice {
     pub variant: usize,
 }
 
+/// As a line of `to_text`.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {}", self.variant, self.key)
+    }
+}
+
 impl Choices {
-    #[cfg(any(feature = "cli", feature = "full"))]
     pub(super) fn pick(&self, key: &str, count: usize, default: usize) -> usize {
         let state = lock(&self.state);
-        match state.trial {
-            Some(trial) => trial % count,
-            None => state.made.get(key).copied().filter(|&variant| variant < count).unwrap_or(default),
+        #[cfg(any(feature = "cli", feature = "full"))]
+        if let Some(trial) = state.trial {
+            return trial % count;
         }
+        let made = state.made.iter().find(|choice| choice.key == key);
+        made.map(|choice| choice.variant).filter(|&variant| variant < count).unwrap_or(default)
     }
 
     /// While set, every kernel takes its variant of this number (modulo theirs) in programs that are built.
+    #[cfg(any(feature = "cli", feature = "full"))]
     pub fn set_trial(&self, variant: Option<usize>) {
         lock(&self.state).trial = variant;
     }
 
     /// From now on.
     pub fn make(&self, choice: Choice) {
-        lock(&self.state).made.insert(choice.key, choice.variant);
+        let made = &mut lock(&self.state).made;
+        made.retain(|other| other.key != choice.key);
+        made.push(choice);
     }
 
     /// All choices made, a line each, sorted.
     pub fn to_text(&self) -> String {
-        let mut lines: Vec<String> =
-            lock(&self.state).made.iter().map(|(key, variant)| format!("{variant} {key}\n")).collect();
+        let mut lines: Vec<String> = lock(&self.state).made.iter().map(|choice| format!("{choice}\n")).collect();
         lines.sort_unstable();
         lines.concat()
     }
@@ -60,10 +72,11 @@ impl Choices {
     /// Adds the choices of `to_text`. Lines of another form are passed over: they cost speed, nothing else.
     pub fn read(&self, text: &str) {
         for line in text.lines() {
-            if let Some((variant, key)) = line.split_once(' ')
-                && let Ok(variant) = variant.parse()
+            // Variants are fewer than ten.
+            if let Some((digit, key)) = line.split_at_checked(2)
+                && let &[digit @ b'0'..=b'9', b' '] = digit.as_bytes()
             {
-                self.make(Choice { key: key.to_string(), variant });
+                self.make(Choice { key: key.to_string(), variant: usize::from(digit - b'0') });
             }
         }
     }

@@ -23,7 +23,7 @@ pub struct GpuDevice {
     /// Operators that the self-check has seen, failed or not.
     checked: Mutex<BTreeSet<&'static str>>,
     binding_limit: AtomicU64,
-    choices: Choices,
+    choices: Arc<Choices>,
     /// Bound where a kernel's optional operand is left out.
     pub(super) absent: wgpu::Buffer,
 }
@@ -109,7 +109,7 @@ impl GpuDevice {
             disabled: Mutex::default(),
             checked: Mutex::default(),
             binding_limit: AtomicU64::new(u64::MAX),
-            choices: Choices::default(),
+            choices: Arc::default(),
             absent,
         })
     }
@@ -151,6 +151,11 @@ impl GpuDevice {
     pub fn subgroup_lanes(&self) -> Option<u32> {
         let [least, _] = self.report.subgroup_sizes;
         self.features.contains(wgpu::Features::SUBGROUP).then_some(least).filter(|&lanes| lanes >= 4)
+    }
+
+    /// Shares the choices of a device in whose place this one comes.
+    pub fn take_over(&mut self, old: &GpuDevice) {
+        self.choices = old.choices.clone();
     }
 
     pub fn has_timestamps(&self) -> bool {

@@ -103,19 +103,12 @@ impl<'a> Emit<'a> {
     }
 
     /// The variant, of `count`, for a product of these sizes with input 1.
-    #[cfg(any(feature = "cli", feature = "full"))]
     pub fn choose(&mut self, sizes: [usize; 3], count: usize, default: usize) -> usize {
-        let weight = self.encoded(1).map_or("dense".into(), |w| w.as_encoding().name());
+        let weight = weight_key(self.encoded(1));
         let key = format!("{} {weight} {}×{}×{}", self.node.op, sizes[0], sizes[1], sizes[2]);
         let variant = self.device.choices().pick(&key, count, default);
         self.choice = Some(Choice { key, variant });
         variant
-    }
-
-    /// Small builds are not tuned.
-    #[cfg(not(any(feature = "cli", feature = "full")))]
-    pub fn choose(&mut self, _: [usize; 3], _: usize, default: usize) -> usize {
-        default
     }
 
     pub fn has(&self, i: usize) -> bool {
@@ -346,6 +339,18 @@ pub fn grid(groups: usize) -> Result<[u32; 3]> {
         return Err(Error::Unsupported(format!("{groups} workgroups in one dispatch")));
     }
     Ok([x as u32, y as u32, 1])
+}
+
+/// What tells encodings apart in keys of choices.
+#[cfg(any(feature = "cli", feature = "full"))]
+fn weight_key(weight: Option<&Encoded>) -> String {
+    weight.map_or("dense".into(), |w| w.as_encoding().name())
+}
+
+/// Names of encodings would take a thousand bytes of the small build.
+#[cfg(not(any(feature = "cli", feature = "full")))]
+fn weight_key(weight: Option<&Encoded>) -> usize {
+    weight.map_or(0, Encoded::bytes)
 }
 
 /// A size as the u32 that kernels count in.

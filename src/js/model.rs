@@ -139,6 +139,22 @@ impl JsModel {
         Ok(predictions.iter().map(prediction_to_js).collect::<Array>().into())
     }
 
+    /// Which variants of GPU kernels the last run took, those that have several: a line `NUMBER KEY` each.
+    #[cfg(feature = "gpu")]
+    pub fn choices(&self) -> String {
+        self.session.borrow().as_ref().map_or_else(String::new, Session::choices)
+    }
+
+    /// Takes these variants from the next run on, lines as in `choices`.
+    #[cfg(feature = "gpu")]
+    pub fn choose(&self, lines: &str) {
+        self.classifier.borrow_mut().take();
+        self.session.borrow_mut().iter_mut().for_each(Session::forget_plans);
+        if let Some(Device::Gpu(gpu, _)) = &*self.device.borrow() {
+            gpu.choices().read(lines);
+        }
+    }
+
     /// What the model is and where it runs, as JSON (`ModelInfo` in `types.ts`, less what the caller knows).
     pub fn info(&self) -> String {
         self.describe().to_string()

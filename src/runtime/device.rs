@@ -83,7 +83,11 @@ impl Device {
         match self {
             Device::Cpu(threads) => Ok(Device::Cpu(threads.clone())),
             #[cfg(feature = "gpu")]
-            Device::Gpu(_, threads) => Ok(Device::Gpu(std::sync::Arc::new(GpuDevice::new().await?), threads.clone())),
+            Device::Gpu(old, threads) => {
+                let mut gpu = GpuDevice::new().await?;
+                gpu.take_over(old);
+                Ok(Device::Gpu(std::sync::Arc::new(gpu), threads.clone()))
+            }
         }
     }
 

@@ -129,6 +129,15 @@ impl Plan {
         }
     }
 
+    /// What kernels with a choice took, a line each.
+    #[cfg(feature = "gpu")]
+    pub fn choices_text(&self) -> String {
+        match &self.program {
+            Program::Cpu(_) => String::new(),
+            Program::Gpu(program) => program.choices().iter().flatten().map(|choice| format!("{choice}\n")).collect(),
+        }
+    }
+
     pub fn report(&self) -> Report {
         let (schedule, places): (&Schedule, Vec<(f64, String)>) = match &self.program {
             Program::Cpu(program) => {

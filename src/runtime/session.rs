@@ -123,9 +123,9 @@ impl Session {
         ran.map(|_| told)
     }
 
-    /// Builds plans anew; weights on the device stay.
-    #[cfg(all(feature = "gpu", any(feature = "cli", feature = "full")))]
-    pub(super) fn forget_plans(&mut self) {
+    /// Builds plans anew, with what the device has chosen since; weights on the device stay.
+    #[cfg(feature = "gpu")]
+    pub fn forget_plans(&mut self) {
         self.plans.clear();
     }
 
@@ -155,6 +155,13 @@ impl Session {
     /// About the plan used last; `None` before the first run.
     pub fn report(&self) -> Option<Report> {
         self.plans.last().map(|(_, plan)| plan.report())
+    }
+
+    /// Which variants the kernels took in the plan used last, those that have several: a line each, as
+    /// `Choices::read` takes them.
+    #[cfg(feature = "gpu")]
+    pub fn choices(&self) -> String {
+        self.plans.last().map_or_else(String::new, |(_, plan)| plan.choices_text())
     }
 
     /// The caller's tensors in the order of the graph's inputs, checked against their declarations.

@@ -12,6 +12,7 @@ const STAGES: Record<Progress['stage'], string> = {
   cache: 'Reading the stored model',
   compile: 'Preparing the model',
   ready: 'Ready',
+  tune: 'Trying GPU kernels',
 };
 
 /** What to do about an error, by its code. */

@@ -51,6 +51,12 @@ export async function chooseDevice(wanted: 'auto' | 'webgpu' | 'wasm'): Promise<
   return { kind: 'webgpu', reason: 'a hardware GPU is there' };
 }
 
+/** Name of the GPU; empty without one. */
+export async function gpuName(): Promise<string> {
+  const adapter = await findAdapter();
+  return adapter ? adapterName(adapter) : '';
+}
+
 function gpuOf(): GPU | undefined {
   return (globalThis.navigator as Navigator | undefined)?.gpu;
 }

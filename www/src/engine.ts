@@ -5,12 +5,14 @@ import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from
 import { toPixels, type SentImage } from './image.ts';
 import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
+import { keep, kept, split, tune } from './tune.ts';
 import type { Classification, Device, ModelInfo, Progress, Tensors } from './types.ts';
 
 /** The calls an engine answers, as they cross to a worker. */
 export interface Calls {
   open: { params: OpenParams; result: ModelInfo };
   run: { params: { inputs: Tensors }; result: { outputs: Tensors; info: ModelInfo } };
+  tune: { params: { inputs: Tensors }; result: { tuned: number; info: ModelInfo } };
   classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
 }
 export type Method = keyof Calls;
@@ -20,6 +22,7 @@ export interface OpenParams {
   device: Device;
   cache: 'opfs' | 'none';
   sha256: string | undefined;
+  tuned: boolean;
 }
 
 export interface Context {
@@ -58,7 +61,8 @@ async function breathe(): Promise<void> {
 /** One model and its device. Lives in a worker, or in the page when no worker is wanted. */
 export class Engine {
   private model: Model | undefined;
-  private wanted: Device = 'auto';
+  private params: OpenParams | undefined;
+  private file = '';
   private choice: Choice = { kind: 'wasm', reason: '' };
   /** Calls run one after the other: a session has one arena. */
   private last: Promise<unknown> = Promise.resolve();
@@ -72,6 +76,8 @@ export class Engine {
             return await this.open(params as OpenParams, context);
           case 'run':
             return await this.run(params as Calls['run']['params'], context);
+          case 'tune':
+            return await this.tune(params as Calls['tune']['params'], context);
           default:
             return await this.classify(params as Calls['classify']['params'], context);
         }
@@ -104,7 +110,8 @@ export class Engine {
         : await readBlob(source, request, newLoader());
     throwIfAborted(context.signal);
     this.dispose();
-    this.wanted = device;
+    this.params = params;
+    this.file = file;
     this.choice = await choosing;
     const bytes = loader.bytes();
     context.onProgress({ stage: 'compile', loaded: 0, total: bytes, file });
@@ -121,17 +128,32 @@ export class Engine {
       await model.attach(this.choice.kind);
     } catch (error) {
       const plain = fromWasm(error);
-      if (this.choice.kind === 'wasm' || this.wanted !== 'auto') {
+      if (this.choice.kind === 'wasm' || this.params?.device !== 'auto') {
         throw this.choice.kind === 'wasm' ? plain : new FewbitError('unsupported', plain.message, { cause: plain });
       }
       this.choice = { kind: 'wasm', reason: `WebGPU failed here: ${plain.message}` };
       await model.attach('wasm');
     }
+    if (this.params?.tuned && this.keeps()) model.choose(await kept());
   }
 
   private async run(params: Calls['run']['params'], context: Context): Promise<Calls['run']['result']> {
     const outputs = await this.computing(context, (model) => model.run(toWire(params.inputs)));
     return { outputs: fromWire(outputs), info: this.info() };
+  }
+
+  private async tune({ inputs }: Calls['tune']['params'], context: Context): Promise<Calls['tune']['result']> {
+    if (this.choice.kind === 'wasm') throw new FewbitError('unsupported', 'only the kernels of a GPU can be tuned');
+    const run = () => this.computing(context, (model) => model.run(toWire(inputs)));
+    const onTried = (loaded: number, total: number) => context.onProgress({ stage: 'tune', loaded, total, file: this.file });
+    const lines = await tune(this.opened(), run, onTried);
+    if (this.keeps()) await keep(lines);
+    return { tuned: lines.length, info: this.info() };
+  }
+
+  /** Whether choices outlive this engine. */
+  private keeps(): boolean {
+    return this.choice.kind === 'webgpu' && this.params?.cache === 'opfs';
   }
 
   private async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
@@ -172,8 +194,9 @@ export class Engine {
   }
 
   private info(): ModelInfo {
-    const info = JSON.parse(this.opened().info()) as ModelInfo;
-    return { ...info, device: this.choice.kind, reason: this.choice.reason };
+    const model = this.opened();
+    const info = JSON.parse(model.info()) as ModelInfo;
+    return { ...info, choices: split(model.choices()), device: this.choice.kind, reason: this.choice.reason };
   }
 }
 

@@ -15,5 +15,6 @@ export type {
   Tensor,
   TensorInfo,
   Tensors,
+  TuneOptions,
   TypedArray,
 } from './types.ts';

@@ -1,7 +1,7 @@
 import { newBackend, type Backend } from './backend.ts';
 import type { Calls, Method, OpenParams } from './engine.ts';
 import { FewbitError, throwIfAborted, toFewbitError } from './errors.ts';
-import type { CallOptions, LoadOptions, ModelInfo, Progress, Tensors } from './types.ts';
+import type { CallOptions, LoadOptions, ModelInfo, Progress, Tensors, TuneOptions } from './types.ts';
 
 /** Where a model comes from: an address, or a file that the user picked. */
 export type ModelSource = string | URL | Blob;
@@ -12,13 +12,13 @@ export type ModelSource = string | URL | Blob;
  * @throws FewbitError with code `network`, `integrity`, `bad-model`, `unsupported`, `out-of-memory` or `aborted`.
  */
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256, activations = 'f32' } = options;
+  const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256, activations = 'f32', tuned = true } = options;
   check('device', device, ['auto', 'webgpu', 'wasm']);
   check('cache', cache, ['opfs', 'none']);
   check('activations', activations, ['f32', 'int8']);
   throwIfAborted(signal);
   const address = source instanceof Blob ? source : resolve(source);
-  return Model.open({ source: address, device, cache, sha256 }, worker, { signal, onProgress });
+  return Model.open({ source: address, device, cache, sha256, tuned }, worker, { signal, onProgress });
 }
 
 interface OpenContext {
@@ -55,11 +55,22 @@ export class Model {
     return (await this.call('run', { inputs }, options)).outputs;
   }
 
+  /**
+   * Times the variants of every GPU kernel on these inputs and takes the fastest from then on, for these sizes: some
+   * dozens of runs per product. With the worker and the cache, later loads on this GPU take them over. Other variants add
+   * in another order: results differ in the last bits. Resolves to how many products had a choice.
+   *
+   * @throws FewbitError with code `unsupported` in WebAssembly, and whatever {@link run} throws.
+   */
+  async tune(inputs: Tensors, options: TuneOptions = {}): Promise<number> {
+    return (await this.call('tune', { inputs }, options)).tuned;
+  }
+
   /** @internal Also starts a new engine if the old one broke down. */
   async call<M extends Exclude<Method, 'open'>>(
     method: M,
     params: Calls[M]['params'],
-    { signal }: CallOptions,
+    { signal, onProgress = () => {} }: TuneOptions,
     transfer: Transferable[] = [],
   ): Promise<Calls[M]['result']> {
     if (!this.backend) throw new FewbitError('usage', 'the model was disposed of');
@@ -68,7 +79,7 @@ export class Model {
       const context = { signal, onProgress: () => {} };
       this.backend = (await start(this.params, this.worker, context)).backend;
     }
-    const result = await this.backend.call(method, params, { signal, onProgress: () => {} }, transfer);
+    const result = await this.backend.call(method, params, { signal, onProgress }, transfer);
     this.info = result.info;
     return result;
   }

@@ -2,8 +2,11 @@
 export type Device = 'auto' | 'webgpu' | 'wasm';
 
 export interface Progress {
-  /** `download`: from the network; `cache`: from the browser's own storage; `compile`: building the plan; `ready`. */
-  stage: 'download' | 'cache' | 'compile' | 'ready';
+  /**
+   * `download`: from the network; `cache`: from the browser's own storage; `compile`: building the plan; `ready`;
+   * `tune`: trying variants, counted in products instead of bytes.
+   */
+  stage: 'download' | 'cache' | 'compile' | 'ready' | 'tune';
   /** Bytes so far. */
   loaded: number;
   /** Bytes in all; 0 when the server does not say. */
@@ -24,11 +27,17 @@ export interface LoadOptions {
   sha256?: string;
   /** As on the command line. Browsers have no kernels for `int8` so far: they compute in `f32`. Default `f32`. */
   activations?: 'f32' | 'int8';
+  /** Takes over what {@link Model.tune} kept for this GPU. Needs the worker and the cache. Default true. */
+  tuned?: boolean;
   onProgress?: (progress: Progress) => void;
 }
 
 export interface CallOptions {
   signal?: AbortSignal;
+}
+
+export interface TuneOptions extends CallOptions {
+  onProgress?: (progress: Progress) => void;
 }
 
 export type TypedArray =
@@ -97,6 +106,8 @@ export interface ModelInfo {
   arenaBytes: number;
   /** Executed steps per place, after the first run: `{ cpu: 3, gpu: 71 }`. */
   placement: Record<string, number>;
+  /** After the first run: which variant each product with several took on the GPU, `NUMBER KEY`. */
+  choices: string[];
   license: string | null;
   provenance: string | null;
 }

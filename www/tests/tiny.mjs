@@ -12,28 +12,34 @@ const bytes = (field, data) => {
 };
 const message = (...fields) => Buffer.concat(fields);
 
-/** Type and name of a float tensor of rank 1 with a free size. */
-const floats = (name) =>
-  message(
-    bytes(1, name),
-    bytes(2, bytes(1, message(number(1, 1), bytes(2, bytes(1, bytes(2, 'n')))))),
-  );
+/** Type and name of a float tensor; a size that is a name is free. */
+const floats = (name, ...dims) => {
+  const sizes = dims.map((dim) => bytes(1, typeof dim === 'string' ? bytes(2, dim) : number(1, dim)));
+  return message(bytes(1, name), bytes(2, bytes(1, message(number(1, 1), bytes(2, message(...sizes))))));
+};
 
-/** `y = relu(x)` of opset 17, made `padding` × 4 bytes larger by a weight that nothing uses. */
-export function reluModel(padding) {
-  const weight = message(
-    number(1, padding),
-    number(2, 1),
-    bytes(8, 'unused'),
-    bytes(9, Buffer.alloc(4 * padding)),
-  );
-  const node = message(bytes(1, 'x'), bytes(2, 'y'), bytes(3, 'relu'), bytes(4, 'Relu'));
-  const graph = message(
-    bytes(1, node),
-    bytes(2, 'tiny'),
-    bytes(5, weight),
-    bytes(11, floats('x')),
-    bytes(12, floats('y')),
-  );
+/** A float weight. */
+const weight = (name, dims, data) =>
+  message(...dims.map((dim) => number(1, dim)), number(2, 1), bytes(8, name), bytes(9, Buffer.from(data.buffer)));
+
+/** A model of opset 17; a node is `[operator, inputs, output]`, a weight is of `weight`. */
+function model(nodes, weights, inputs, outputs) {
+  const node = ([op, from, to]) =>
+    bytes(1, message(...from.map((input) => bytes(1, input)), bytes(2, to), bytes(3, to), bytes(4, op)));
+  const values = [...inputs.map((value) => bytes(11, value)), ...outputs.map((value) => bytes(12, value))];
+  const graph = message(...nodes.map(node), bytes(2, 'tiny'), ...weights.map((w) => bytes(5, w)), ...values);
   return message(number(1, 8), bytes(7, graph), bytes(8, message(bytes(1, ''), number(2, 17))));
+}
+
+/** `y = relu(x)`, made `padding` × 4 bytes larger by a weight that nothing uses. */
+export function reluModel(padding) {
+  const unused = weight('unused', [padding], new Float32Array(padding));
+  return model([['Relu', ['x'], 'y']], [unused], [floats('x', 'n')], [floats('y', 'n')]);
+}
+
+/** `y_NAME = x · NAME` for weights `[NAME, data]` of `[k, n]`, row-major. */
+export function productsModel(k, n, weights) {
+  const nodes = weights.map(([name]) => ['MatMul', ['x', name], `y_${name}`]);
+  const outputs = weights.map(([name]) => floats(`y_${name}`, 'm', n));
+  return model(nodes, weights.map(([name, data]) => weight(name, [k, n], data)), [floats('x', 'm', k)], outputs);
 }
