@@ -32,7 +32,7 @@ pub fn minify(declarations: &[String]) -> Vec<String> {
     order.sort_by_key(|name| std::cmp::Reverse(counts[name] * name.len()));
     let free = names().filter(|name| !counts.contains_key(name.as_str()) && !RESERVED.contains(&name.as_str()));
     let short: BTreeMap<&str, String> = order.into_iter().zip(free).collect();
-    declarations.iter().map(|text| rename(text, &short)).collect()
+    declarations.iter().map(|text| join(&rename(text, &short))).collect()
 }
 
 /// Words of two characters that have a meaning in WGSL.
@@ -68,6 +68,18 @@ fn swizzle(name: &str) -> bool {
 /// `aa`, `ab`, … `z9`.
 fn names() -> impl Iterator<Item = String> {
     ('a'..='z').flat_map(|a| ('a'..='z').chain('0'..='9').map(move |b| format!("{a}{b}")))
+}
+
+/// One line, with a space only where two words would grow together.
+fn join(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        if out.ends_with(is_word) && line.starts_with(is_word) {
+            out.push(' ');
+        }
+        out.push_str(line);
+    }
+    if out.ends_with(is_word) { out + " " } else { out }
 }
 
 fn rename(text: &str, short: &BTreeMap<&str, String>) -> String {
