@@ -9,11 +9,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 /** Bytes of a piece: gzip's shortest match is 3, but pieces so short are everywhere. */
 const PIECE = 6;
 /** gzip's window, less what the functions being compared take of it. */
-const WINDOW = 30_000;
+const WINDOW = 28_000;
 /** Pieces in more functions than this are common to all code and tell nothing. */
-const COMMON = 100;
+const COMMON = 40;
 /** Added to each function's size, so that short functions, alike by chance, do not go first. */
-const BIAS = 300;
+const BIAS = 500;
 
 /** A reader of LEB128 numbers. */
 class Reader {

@@ -85,6 +85,7 @@ impl JsModel {
             "operators": operators,
             "arenaBytes": report.arena_bytes,
             "placement": placement,
+            "choices": self.session.borrow().as_ref().map(Session::choices),
             "license": self.model.manifest.license,
             "provenance": self.model.manifest.provenance,
         })
@@ -139,13 +140,7 @@ impl JsModel {
         Ok(predictions.iter().map(prediction_to_js).collect::<Array>().into())
     }
 
-    /// Which variants of GPU kernels the last run took, those that have several: a line `NUMBER KEY` each.
-    #[cfg(feature = "gpu")]
-    pub fn choices(&self) -> String {
-        self.session.borrow().as_ref().map_or_else(String::new, Session::choices)
-    }
-
-    /// Takes these variants from the next run on, lines as in `choices`.
+    /// Takes these variants of GPU kernels from the next run on, lines as in the JSON's `choices`.
     #[cfg(feature = "gpu")]
     pub fn choose(&self, lines: &str) {
         self.classifier.borrow_mut().take();

@@ -130,10 +130,10 @@ impl Plan {
     }
 
     /// What kernels with a choice took, a line each.
-    #[cfg(feature = "gpu")]
     pub fn choices_text(&self) -> String {
         match &self.program {
             Program::Cpu(_) => String::new(),
+            #[cfg(feature = "gpu")]
             Program::Gpu(program) => program.choices().iter().flatten().map(|choice| format!("{choice}\n")).collect(),
         }
     }

@@ -159,7 +159,6 @@ impl Session {
 
     /// Which variants the kernels took in the plan used last, those that have several: a line each, as
     /// `Choices::read` takes them.
-    #[cfg(feature = "gpu")]
     pub fn choices(&self) -> String {
         self.plans.last().map_or_else(String::new, |(_, plan)| plan.choices_text())
     }

@@ -5,7 +5,7 @@ import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from
 import { toPixels, type SentImage } from './image.ts';
 import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
-import { keep, kept, split, tune } from './tune.ts';
+import { keep, kept, tune } from './tune.ts';
 import type { Classification, Device, ModelInfo, Progress, Tensors } from './types.ts';
 
 /** The calls an engine answers, as they cross to a worker. */
@@ -194,9 +194,8 @@ export class Engine {
   }
 
   private info(): ModelInfo {
-    const model = this.opened();
-    const info = JSON.parse(model.info()) as ModelInfo;
-    return { ...info, choices: split(model.choices()), device: this.choice.kind, reason: this.choice.reason };
+    const info = JSON.parse(this.opened().info()) as ModelInfo;
+    return { ...info, device: this.choice.kind, reason: this.choice.reason };
   }
 }
 

@@ -1,16 +1,16 @@
 import { gpuName } from './devices.ts';
 import { Store } from './store.ts';
+import type { ModelInfo } from './types.ts';
 
 /** Timed runs per variant, of which the fastest counts. */
 const RUNS = 5;
 /** Another variant must save this share of a whole run; less is noise. */
 const LEAST_GAIN = 0.01;
 
-/** Variants of kernels are lines `NUMBER KEY`. */
 interface Tunable {
-  /** What the last run took. */
-  choices(): string;
-  /** What the next runs take. */
+  /** JSON of `ModelInfo`, whose `choices` are what the last run took. */
+  info(): string;
+  /** What the next runs take: lines of the same form. */
   choose(lines: string): void;
 }
 
@@ -32,8 +32,9 @@ export async function tune(
     }
     return least;
   };
+  const taken = () => split((JSON.parse(model.info()) as ModelInfo).choices);
   await run();
-  const lines = [...new Set(split(model.choices()))];
+  const lines = [...new Set(taken())];
   for (const [at, line] of lines.entries()) {
     onTried(at, lines.length);
     try {
@@ -44,7 +45,7 @@ export async function tune(
         model.choose(other);
         // Builds the plan. A kernel without this variant takes its own.
         await run();
-        if (!split(model.choices()).includes(other)) break;
+        if (!taken().includes(other)) break;
         const ms = await time();
         if (ms < least * (1 - LEAST_GAIN)) [least, lines[at]] = [ms, other];
       }
@@ -76,6 +77,6 @@ export async function keep(lines: string[]): Promise<void> {
 const place = async () => Store.open(`tuned ${await gpuName()}`);
 
 /** The lines of a text. */
-export const split = (text: string) => text.split('\n').filter(Boolean);
+const split = (text: string | null) => (text ?? '').split('\n').filter(Boolean);
 
 const keyOf = (line: string) => line.slice(line.indexOf(' '));

@@ -106,8 +106,8 @@ export interface ModelInfo {
   arenaBytes: number;
   /** Executed steps per place, after the first run: `{ cpu: 3, gpu: 71 }`. */
   placement: Record<string, number>;
-  /** After the first run: which variant each product with several took on the GPU, `NUMBER KEY`. */
-  choices: string[];
+  /** Which variants of GPU kernels the last `run` took, where there are several: a line `NUMBER KEY` each. */
+  choices: string | null;
   license: string | null;
   provenance: string | null;
 }

@@ -49,7 +49,7 @@ describe('tuning', () => {
         const onProgress = ({ stage, loaded, total }) => progress.push(`${stage} ${loaded}/${total}`);
         const tuned = tune ? await model.tune({ x }, { onProgress }) : undefined;
         const { y_w: y } = await model.run({ x });
-        return { y: [...y.data], choices: model.info.choices, tuned, progress };
+        return { y: [...y.data], choices: model.info.choices.trim().split('\n'), tuned, progress };
       },
       [options, tune, [...X], [M, K]],
     );
