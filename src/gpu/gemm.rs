@@ -1,9 +1,10 @@
 //! Products of matrices. Shader: `shaders/gemm.wgsl`.
 
 use super::decode::Coded;
-use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
+use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm_subgroup;
+use super::product::{Operands, Product};
 use super::shader::gemm::{Params, decoding_alone, decoding_together};
 use super::tile::{Tile, VARIANTS};
 use crate::Result;
@@ -28,33 +29,6 @@ enum Sharing {
 
 /// Fewer columns leave too much of the tile of `gemm_subgroup` idle.
 pub const SUBGROUP_COLS: usize = 256;
-
-/// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
-pub struct Product {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    /// The `n` columns are those from `first` on of `total` of `bias`, `residual` and `c`.
-    pub first: usize,
-    pub total: usize,
-    /// Offsets of `a` and `b`, in elements, per product.
-    pub offsets: Vec<[u32; 2]>,
-    /// Elements between rows and columns.
-    pub a: [usize; 2],
-    pub b: [usize; 2],
-    pub bias: [usize; 2],
-    pub alpha: f32,
-    pub beta: f32,
-}
-
-pub struct Operands {
-    pub a: Operand,
-    /// Dense at its strides, or few-bit as `[n, k]`, the same for every product of the batch.
-    pub b: Coded,
-    pub bias: Operand,
-    pub residual: Operand,
-    pub c: Operand,
-}
 
 pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
     let dense = o.b.is_dense();

@@ -2,7 +2,7 @@
 
 use super::emit::{Emit, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
-use super::gemm::{Operands, Product};
+use super::product::{Operands, Product};
 use super::shader::gemm_subgroup::{Params, decoding_subgroup};
 use crate::Result;
 

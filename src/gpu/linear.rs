@@ -4,9 +4,10 @@
 use super::decode::{Coded, Window, coded, ranges};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
-use super::gemm::{self, Operands, Product, SUBGROUP_COLS};
+use super::gemm::{self, SUBGROUP_COLS};
 #[cfg(feature = "full")]
 use super::matvec_subgroup;
+use super::product::{Operands, Product};
 use super::shader::matvec::{Params, decoding_four, decoding_one};
 use crate::Result;
 use crate::ops::product::linear_sizes;

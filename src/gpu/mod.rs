@@ -37,6 +37,7 @@ pub mod matvec_subgroup;
 pub mod movement;
 pub mod norm;
 pub mod pool;
+pub mod product;
 pub mod profile;
 pub mod program;
 pub mod quantize;

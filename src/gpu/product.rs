@@ -1,0 +1,31 @@
+//! What the kernels of products compute, and of what.
+
+use super::decode::Coded;
+use super::emit::Operand;
+
+/// A batch of products `c = act(alpha · a · b + beta · bias + residual)`.
+pub struct Product {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// The `n` columns are those from `first` on of `total` of `bias`, `residual` and `c`.
+    pub first: usize,
+    pub total: usize,
+    /// Offsets of `a` and `b`, in elements, per product.
+    pub offsets: Vec<[u32; 2]>,
+    /// Elements between rows and columns.
+    pub a: [usize; 2],
+    pub b: [usize; 2],
+    pub bias: [usize; 2],
+    pub alpha: f32,
+    pub beta: f32,
+}
+
+pub struct Operands {
+    pub a: Operand,
+    /// Dense at its strides, or few-bit as `[n, k]`, the same for every product of the batch.
+    pub b: Coded,
+    pub bias: Operand,
+    pub residual: Operand,
+    pub c: Operand,
+}
