@@ -7,6 +7,9 @@ mod ops;
 use fewbit::cpu::Threads;
 use fewbit::cpu::simd::Level;
 use fewbit::graph::Attr;
+use fewbit::tensor::Tensor;
+use fewbit::weights::HalfFloat;
+use half::f16;
 use ops::encodings::{affine, palette};
 use ops::few_bit::{Reference, check, integers, palettes};
 use ops::{Case, Random, attrs, dense, encoded};
@@ -38,6 +41,20 @@ fn sizes_around_the_steps() {
                 let weight = affine(n, k, bits, 32, true, i as u64);
                 check(&weight, [1, 2, 5, 8, 65][(i + bits as usize) % 5], &COUNTS);
             }
+        }
+    }
+}
+
+/// Weights in half precision: rows of x around tiles, columns around vectors, rows of the weight around blocks.
+#[test]
+fn half_precision() {
+    for (n, k) in [(1, 1usize), (3, 15), (4, 16), (5, 31), (31, 32), (33, 33), (37, 64), (65, 97), (130, 1030)] {
+        let padded = k.next_multiple_of(2);
+        let values: Vec<f16> = Random::new(k as u64).values(n * padded).into_iter().map(f16::from_f32).collect();
+        let values = Tensor::new([n, padded], &values).unwrap();
+        let weight = HalfFloat::new(vec![n, k], values).unwrap().into();
+        for m in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17] {
+            check(&weight, m, &COUNTS);
         }
     }
 }

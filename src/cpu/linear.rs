@@ -78,6 +78,12 @@ fn few_bit(
     epilogue: Epilogue,
     out: &mut [f32],
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if let Encoded::HalfFloat(weight) = weight
+        && super::halves::product(threads, x, m, weight, &epilogue, out)
+    {
+        return;
+    }
     let source = Source::new(threads.level(), weight);
     if source.is_some_and(|source| fewbit::product(threads, x, m, &source, activations, &epilogue, out)) {
         return;

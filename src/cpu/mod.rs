@@ -22,6 +22,8 @@ pub mod gather;
 pub mod gemm;
 #[cfg(feature = "full")]
 pub mod grid_sample;
+#[cfg(target_arch = "x86_64")]
+pub mod halves;
 pub mod integer;
 pub mod layer_norm;
 pub mod layout;

@@ -25,6 +25,8 @@ pub mod fewbit;
 #[cfg(feature = "cli")]
 pub mod fma_rate;
 #[cfg(target_arch = "x86_64")]
+pub mod halves;
+#[cfg(target_arch = "x86_64")]
 pub mod lanes;
 mod level;
 pub mod lookup;

@@ -39,6 +39,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> __m256 {
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn store(to: *mut f32, x: __m256) {
         unsafe { _mm256_storeu_ps(to, x) }
     }

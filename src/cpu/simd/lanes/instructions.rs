@@ -19,6 +19,8 @@ pub trait Lanes: Copy {
     unsafe fn zero() -> Self::F;
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
+    /// Numbers in half precision as f32; the caller is compiled for F16C too, which every level here has.
+    unsafe fn load_halves(from: *const u16) -> Self::F;
     unsafe fn store(to: *mut f32, x: Self::F);
     /// `a · b + c`
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
