@@ -2,10 +2,28 @@
 //!
 //! A line `// permute: a | b | -` is an axis: one of its words is switched on as a WESL feature (`@if(a)`). Several lines
 //! multiply. The word `-` switches nothing on; `weights` stands for all decode stages, `shaders/decode/*.wgsl`, of which
-//! the chosen one is imported as `package::decode::stage`.
+//! the chosen one is imported as `package::decode::stage`, and `weights with NAME` for those that define function NAME.
 
 /// The word that stands for the decode stages.
 const WEIGHTS: &str = "weights";
+
+/// A decode stage.
+pub struct Stage {
+    pub name: String,
+    /// Its WGSL.
+    pub text: String,
+}
+
+impl Stage {
+    /// Whether `word` of an axis stands for this stage among others.
+    fn is_meant(&self, word: &str) -> bool {
+        match word.strip_prefix(WEIGHTS).map(|rest| rest.strip_prefix(" with ")) {
+            Some(Some(function)) => self.text.contains(&format!("fn {function}(")),
+            Some(None) => word == WEIGHTS,
+            None => false,
+        }
+    }
+}
 
 #[derive(Clone)]
 pub struct Permutation {
@@ -32,7 +50,7 @@ impl Permutation {
 }
 
 /// All combinations, in the order declared; one empty permutation without a declaration.
-pub fn permutations(text: &str, stages: &[String]) -> Result<Vec<Permutation>, String> {
+pub fn permutations(text: &str, stages: &[Stage]) -> Result<Vec<Permutation>, String> {
     let mut all = vec![Permutation { features: Vec::new(), stage: None }];
     for line in text.lines() {
         let Some(axis) = line.strip_prefix("// permute:") else { continue };
@@ -43,8 +61,9 @@ pub fn permutations(text: &str, stages: &[String]) -> Result<Vec<Permutation>, S
         let mut grown = Vec::new();
         for permutation in &all {
             for &word in &words {
-                if word == WEIGHTS {
-                    grown.extend(stages.iter().map(|stage| permutation.with(stage, true)));
+                if word.starts_with(WEIGHTS) {
+                    let meant = stages.iter().filter(|stage| stage.is_meant(word));
+                    grown.extend(meant.map(|stage| permutation.with(&stage.name, true)));
                 } else {
                     grown.push(permutation.with(word, false));
                 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::minify::minify;
-use super::permute::Permutation;
+use super::permute::{Permutation, Stage};
 use super::reflect::{Reflected, reflect};
 
 pub struct Kernel {
@@ -17,6 +17,8 @@ pub struct Kernel {
 
 pub struct File {
     out: String,
+    /// How many decode stages there are.
+    stages: usize,
     /// Where each declaration is in `ordered`.
     known: HashMap<String, usize>,
     ordered: Vec<String>,
@@ -25,14 +27,14 @@ pub struct File {
 }
 
 impl File {
-    pub fn new(stages: &[String]) -> Self {
-        let variants: Vec<String> = stages.iter().map(|s| format!("{},", variant(s))).collect();
+    pub fn new(stages: &[Stage]) -> Self {
+        let variants: Vec<String> = stages.iter().map(|s| format!("{},", variant(&s.name))).collect();
         let out = format!(
             "/// Decode stages: the files of `shaders/decode/`.\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]\n\
              pub enum Stage {{\n{}\n}}\n",
             variants.join("\n")
         );
-        File { out, known: HashMap::new(), ordered: Vec::new(), kernels: Vec::new() }
+        File { out, stages: stages.len(), known: HashMap::new(), ordered: Vec::new(), kernels: Vec::new() }
     }
 
     /// Appends the module of one shader file. Its permutations share one uniform struct.
@@ -90,14 +92,20 @@ impl File {
         }
         for others in variations(kernels) {
             let name = std::iter::once("decoding").chain(others.iter().copied()).collect::<Vec<_>>().join("_");
-            writeln!(out, "/// The kernel with this decode stage.")?;
-            writeln!(out, "pub fn {name}(stage: super::Stage) -> &'static Shader<Params> {{\nmatch stage {{")?;
-            for (stage, kernel) in kernels.iter().filter_map(|k| Some((k.permutation.stage.as_deref()?, k))) {
-                if kernel.permutation.beside_stage() == others {
-                    writeln!(out, "super::Stage::{} => &{},", variant(stage), kernel.permutation.constant())?;
-                }
+            let staged = kernels.iter().filter(|k| k.permutation.beside_stage() == others);
+            let pairs: Vec<(&str, &Kernel)> =
+                staged.filter_map(|k| Some((k.permutation.stage.as_deref()?, k))).collect();
+            let all = pairs.len() == self.stages;
+            let (some, end, result) = match all {
+                true => ("", "", "&'static Shader<Params>"),
+                false => ("Some(", ")", "Option<&'static Shader<Params>>"),
+            };
+            writeln!(out, "/// The kernel with this decode stage{}.", if all { "" } else { ", if there is one" })?;
+            writeln!(out, "pub fn {name}(stage: super::Stage) -> {result} {{\nmatch stage {{")?;
+            for (stage, kernel) in pairs {
+                writeln!(out, "super::Stage::{} => {some}&{}{end},", variant(stage), kernel.permutation.constant())?;
             }
-            writeln!(out, "}}\n}}")?;
+            writeln!(out, "{}}}\n}}", if all { "" } else { "_ => None,\n" })?;
         }
         writeln!(out, "}}")?;
         self.out.push_str(&out);

@@ -2,12 +2,17 @@
 // factors per row or per group of columns. Codes and factors lie column by column (bits.wgsl).
 // form = (rows of codes, rows per table, rows, logarithm of the columns that share a factor).
 
-import package::shared::bits::{BITS, codes8, first_word, spans_words};
+import package::shared::bits::{BITS, codes8, halves};
 import package::shared::eight::{Eight, Inputs};
+import package::shared::spans::Spans;
+@if(!wide) import package::shared::words::words;
 
-@group(0) @binding(10) var<storage, read> codes: array<u32>;
-@group(0) @binding(11) var<storage, read> table: array<f32>;
-@group(0) @binding(12) var<storage, read> scale: array<f32>;
+@if(!bytes) @group(0) @binding(11) var<storage, read> table: array<f32>;
+/// What a step of the one table's bytes stands for, as the bits of an f32; then, for all numbers of as many codes as
+/// `four_bytes` looks up at once, their bytes.
+@if(bytes) @group(0) @binding(11) var<storage, read> table: array<u32>;
+@if(!wide) @group(0) @binding(12) var<storage, read> scale: array<f32>;
+@if(wide) @group(0) @binding(12) var<storage, read> scale: array<vec4f>;
 
 /// One table serves all rows.
 override ONE_TABLE: bool = false;
@@ -39,11 +44,15 @@ fn held_entries(c: vec4u) -> vec4f {
     return select(low, high, c > vec4u(7u));
 }
 
+@if(!wide)
 fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
-    let word = first_word(col) * form.x + (row >> DIM_SHIFT);
-    var high = 0u;
-    if spans_words() { high = codes[word + form.x]; }
-    let c = codes8(codes[word], high, col);
+    let w = words(form.x, row >> DIM_SHIFT, col);
+    return of_words(form, w, row, col);
+}
+
+@if(!bytes)
+fn of_words(form: vec4u, words: vec2u, row: u32, col: u32) -> Eight {
+    let c = codes8(words.x, words.y, col);
     @if(subgroup) { if HELD { return Eight(held_entries(c.a), held_entries(c.b)); } }
     var start = 0u;
     if !ONE_TABLE { start = (row / form.y) << (BITS + DIM_SHIFT); }
@@ -54,10 +63,18 @@ fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
     return Eight(a, vec4f(table[j.x], table[j.y], table[j.z], table[j.w]));
 }
 
+@if(!wide)
 fn span(form: vec4u, row: u32, col: u32) -> vec2f {
     var s = 1.0;
     if SCALED { s = scale[(col >> form.w) * form.z + row]; }
     return vec2f(s, 0.0);
+}
+
+@if(wide)
+fn spans4(form: vec4u, row: u32, col: u32) -> Spans {
+    var s = vec4f(1.0);
+    if SCALED { s = scale[((col >> form.w) * form.z + row) / 4u]; }
+    return Spans(s, vec4f());
 }
 
 fn weights8(raw: Eight, p: vec2f) -> Eight {
@@ -67,4 +84,29 @@ fn weights8(raw: Eight, p: vec2f) -> Eight {
 
 fn inputs8(x: Eight) -> Inputs {
     return Inputs(x, 0.0);
+}
+
+/// The bytes of four codes.
+@if(bytes)
+fn four_bytes(codes: u32) -> u32 {
+    if BITS <= 2u { return table[1u + (codes & ((1u << min(4u * BITS, 8u)) - 1u))]; }
+    if BITS <= 4u {
+        let mask = (1u << min(2u * BITS, 8u)) - 1u;
+        return table[1u + (codes & mask)] | (table[1u + ((codes >> (2u * BITS)) & mask)] << 16u);
+    }
+    let mask = (1u << BITS) - 1u;
+    let low = table[1u + (codes & mask)] | (table[1u + ((codes >> BITS) & mask)] << 8u);
+    let high = table[1u + ((codes >> (2u * BITS)) & mask)] | (table[1u + ((codes >> min(3u * BITS, 24u)) & mask)] << 8u);
+    return low | (high << 16u);
+}
+
+@if(bytes)
+fn bytes_of(words: vec2u, col: u32) -> vec2u {
+    let h = halves(words.x, words.y, col);
+    return vec2u(four_bytes(h.x), four_bytes(h.y));
+}
+
+@if(bytes)
+fn of_bytes(p: Spans) -> Spans {
+    return Spans(p.scale * bitcast<f32>(table[0]), vec4f());
 }

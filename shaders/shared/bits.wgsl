@@ -62,3 +62,13 @@ fn places() -> vec4f {
     let step = 1.0 / f32(1u << BITS);
     return vec4f(1.0, step, step * step, step * step * step);
 }
+
+/// Eight codes from code `col` on as bytes, four to a word; codes of 8 bits less 128, so that all are signed bytes.
+fn code_bytes(low: u32, high: u32, col: u32) -> vec2u {
+    let h = halves(low, high, col);
+    if BITS == 8u { return h ^ vec2u(0x80808080u); }
+    let two = ((1u << (2u * BITS)) - 1u);
+    let pairs = (h & vec2u(two)) | ((h << vec2u(16u - 2u * BITS)) & vec2u(two << 16u));
+    let one = ((1u << BITS) - 1u) * 0x10001u;
+    return (pairs & vec2u(one)) | ((pairs << vec2u(8u - BITS)) & vec2u(one << 8u));
+}

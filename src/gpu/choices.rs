@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::lock::lock;
 
 /// Most variants of any kernel.
-pub const MOST: usize = 6;
+pub const MOST: usize = 10;
 
 #[derive(Default)]
 pub struct Choices {
@@ -43,13 +43,13 @@ impl Choices {
         let state = lock(&self.state);
         #[cfg(any(feature = "cli", feature = "full"))]
         if let Some(trial) = state.trial {
-            return trial % count;
+            return trial.min(count - 1);
         }
         let made = state.made.iter().find(|choice| choice.key == key);
         made.map(|choice| choice.variant).filter(|&variant| variant < count).unwrap_or(default)
     }
 
-    /// While set, every kernel takes its variant of this number (modulo theirs) in programs that are built.
+    /// While set, every kernel takes its variant of this number, or its last, in programs that are built.
     #[cfg(any(feature = "cli", feature = "full"))]
     pub fn set_trial(&self, variant: Option<usize>) {
         lock(&self.state).trial = variant;
@@ -72,7 +72,7 @@ impl Choices {
     /// Adds the choices of `to_text`. Lines of another form are passed over: they cost speed, nothing else.
     pub fn read(&self, text: &str) {
         for line in text.lines() {
-            // Variants are fewer than ten.
+            // Variants are ten at most.
             if let Some((digit, key)) = line.split_at_checked(2)
                 && let &[digit @ b'0'..=b'9', b' '] = digit.as_bytes()
             {
@@ -96,7 +96,9 @@ mod tests {
         assert_eq!(read.pick("Linear f32 1×2×3", 5, 0), 4);
         assert_eq!(read.pick("Linear f32 1×2×3", 3, 1), 1);
         assert_eq!(read.pick("other", 3, 2), 2);
-        read.set_trial(Some(4));
+        read.set_trial(Some(1));
         assert_eq!(read.pick("other", 3, 2), 1);
+        read.set_trial(Some(4));
+        assert_eq!(read.pick("other", 3, 0), 2);
     }
 }

@@ -102,10 +102,16 @@ impl<'a> Emit<'a> {
         self.device.subgroup_lanes()
     }
 
+    /// The node's activations may be rounded to 8 bits.
+    pub fn may_round(&self) -> bool {
+        self.node.attrs.string("activations") == Some("int8")
+    }
+
     /// The variant, of `count`, for a product of these sizes with input 1.
     pub fn choose(&mut self, sizes: [usize; 3], count: usize, default: usize) -> usize {
         let weight = weight_key(self.encoded(1));
-        let key = format!("{} {weight} {}×{}×{}", self.node.op, sizes[0], sizes[1], sizes[2]);
+        let rounded = if self.may_round() { " int8" } else { "" };
+        let key = format!("{}{rounded} {weight} {}×{}×{}", self.node.op, sizes[0], sizes[1], sizes[2]);
         let variant = self.device.choices().pick(&key, count, default);
         self.choice = Some(Choice { key, variant });
         variant
@@ -217,7 +223,7 @@ impl<'a> Emit<'a> {
     }
 
     /// The window's rows of a part in a layout, made once per session.
-    fn stored(
+    pub fn stored(
         &mut self,
         window: &Window,
         name: &str,
@@ -241,7 +247,7 @@ impl<'a> Emit<'a> {
         let tensor = self.value(i).ok_or_else(|| self.unsupported("the weight is not constant"))?;
         let layout = format!("columns {}+{} of {k}×{n}, {transposed}", cols.start, cols.len());
         let make = || match transposed {
-            true => Ok(columns::of_words(&slice(&tensor.reshaped([n, k])?, cols)?)),
+            true => Ok(columns::transposed(&slice(&tensor.reshaped([n, k])?, cols)?)),
             false => Ok(columns::cut(&tensor, n, cols)),
         };
         Ok(Operand { buffer: self.weights.entry(self.device, &tensor, &layout, make)?, writable: false })

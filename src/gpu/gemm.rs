@@ -4,6 +4,8 @@ use super::decode::Coded;
 use super::emit::{Emit, GpuKernel, grid, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm_subgroup;
+#[cfg(feature = "full")]
+use super::int8;
 use super::product::{Operands, Product};
 use super::shader::gemm::{Params, decoding_alone, decoding_together};
 use super::tile::{Tile, VARIANTS};
@@ -17,7 +19,6 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel::new("MatMul", matmul), GpuKernel:
 const STAGED_LANES: usize = 8;
 
 /// How invocations share operands.
-#[derive(Clone, Copy)]
 enum Sharing {
     /// Not at all.
     Alone(Tile),
@@ -25,14 +26,20 @@ enum Sharing {
     Together(Tile),
     /// Elements of a, over subgroups.
     Subgroup,
+    /// Both operands, as integers of 8 bits.
+    #[cfg(feature = "full")]
+    Int8(Coded),
 }
 
 /// Fewer columns leave too much of the tile of `gemm_subgroup` idle.
 pub const SUBGROUP_COLS: usize = 256;
 
-pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> Result<()> {
+pub fn dispatch(e: &mut Emit, p: &Product, mut o: Operands, epilogue: &Epilogue) -> Result<()> {
     let dense = o.b.is_dense();
-    let (tile, alone) = match sharing(e, p, dense) {
+    let bytes = o.bytes.take();
+    let (tile, alone) = match sharing(e, p, dense, bytes) {
+        #[cfg(feature = "full")]
+        Sharing::Int8(bytes) => return int8::gemm(e, p, o, bytes, epilogue),
         Sharing::Subgroup => return gemm_subgroup::dispatch(e, p, o, epilogue),
         Sharing::Alone(tile) => (tile, true),
         Sharing::Together(tile) => (tile, false),
@@ -74,8 +81,8 @@ pub fn dispatch(e: &mut Emit, p: &Product, o: Operands, epilogue: &Epilogue) -> 
     e.dispatch(shader, &overrides, &operands, &params, grid(tiles)?)
 }
 
-/// Variants are the tiles of the invocations that are alone, those together, those of subgroups.
-fn sharing(e: &mut Emit, p: &Product, dense: bool) -> Sharing {
+/// Variants are the tiles of the invocations that are alone, those together, those of subgroups, those of `bytes`.
+fn sharing(e: &mut Emit, p: &Product, dense: bool, bytes: Option<Coded>) -> Sharing {
     let tile = Tile::of(p.m, p.n, 64);
     let mut variants: Vec<Sharing> =
         (0..VARIANTS).map(|number| Sharing::Alone(Tile::variant(p.m, p.n, number))).collect();
@@ -90,7 +97,15 @@ fn sharing(e: &mut Emit, p: &Product, dense: bool) -> Sharing {
         default = if e.is_software() && !dense && p.n >= SUBGROUP_COLS { variants.len() } else { default };
         variants.push(Sharing::Subgroup);
     }
-    variants[e.choose([p.m, p.k, p.total], variants.len(), default)]
+    #[cfg(feature = "full")]
+    if let Some(bytes) = bytes {
+        // A software adapter multiplies integers no faster.
+        default = if e.is_software() { default } else { variants.len() };
+        variants.push(Sharing::Int8(bytes));
+    }
+    #[cfg(not(feature = "full"))]
+    let _ = bytes;
+    variants.swap_remove(e.choose([p.m, p.k, p.total], variants.len(), default))
 }
 
 fn require_f32(e: &Emit) -> Result<()> {
@@ -130,7 +145,8 @@ fn matmul(e: &mut Emit) -> Result<()> {
         beta: 0.0,
     };
     let (bias, residual) = (e.absent(), e.absent());
-    let operands = Operands { a: e.input(0)?, b: Coded::dense(e.input(1)?, p.n)?, bias, residual, c: e.output(0)? };
+    let operands =
+        Operands { a: e.input(0)?, b: Coded::dense(e.input(1)?, p.n)?, bytes: None, bias, residual, c: e.output(0)? };
     dispatch(e, &product, operands, &Epilogue::plain(false))
 }
 
@@ -154,7 +170,13 @@ fn gemm(e: &mut Emit) -> Result<()> {
         beta: attrs.float_or("beta", 1.0),
     };
     let residual = e.absent();
-    let operands =
-        Operands { a: e.input(0)?, b: Coded::dense(e.input(1)?, n)?, bias: e.opt_input(2)?, residual, c: e.output(0)? };
+    let operands = Operands {
+        a: e.input(0)?,
+        b: Coded::dense(e.input(1)?, n)?,
+        bytes: None,
+        bias: e.opt_input(2)?,
+        residual,
+        c: e.output(0)?,
+    };
     dispatch(e, &product, operands, &Epilogue::plain(has_bias))
 }

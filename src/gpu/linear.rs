@@ -1,12 +1,17 @@
 //! `fewbit.Linear`: few rows go to `shaders/matvec.wgsl`, which decodes in registers; many to `shaders/gemm.wgsl`. Weights
 //! that one binding does not hold are taken window by window of their rows.
 
+#[cfg(feature = "full")]
+use super::decode::byte_coded;
 use super::decode::{Coded, Window, coded, ranges};
 use super::emit::{Emit, GpuKernel, Operand, u32_of};
 use super::epilogue::Epilogue;
 use super::gemm::{self, SUBGROUP_COLS};
 #[cfg(feature = "full")]
+use super::int8;
+#[cfg(feature = "full")]
 use super::matvec_subgroup;
+use super::matvec_wide;
 use super::product::{Operands, Product};
 use super::shader::matvec::{Params, decoding_four, decoding_one};
 use crate::Result;
@@ -21,6 +26,9 @@ const MATVEC_ROWS: usize = 8;
 /// Parts into which a workgroup may split a column: the variants of `matvec`.
 const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
 
+/// Variants with activations of 8 bits.
+const ROUNDED: usize = if cfg!(feature = "full") { 2 } else { 0 };
+
 /// Longest run of columns that one of several parts takes at a time, a power of two.
 const LONGEST_SPAN: u32 = 32;
 
@@ -29,6 +37,8 @@ struct Part {
     first: usize,
     n: usize,
     weight: Coded,
+    /// The weight as bytes, if activations may be rounded and there are kernels for it.
+    bytes: Option<Coded>,
     /// Elements between rows and columns of a dense weight.
     strides: [usize; 2],
 }
@@ -58,25 +68,40 @@ fn parts(e: &mut Emit, [k, n]: [usize; 2]) -> Result<Vec<Part>> {
     let limit = e.binding_limit();
     if let Some(encoded) = e.encoded(1) {
         let part = |window: Window| {
-            Ok(Part { first: window.first, n: window.rows(), weight: coded(e, &window)?, strides: [n, 1] })
+            let (weight, bytes) = (coded(e, &window)?, as_bytes(e, &window)?);
+            Ok(Part { first: window.first, n: window.rows(), weight, bytes, strides: [n, 1] })
         };
         return Window::split(encoded, limit).into_iter().map(part).collect();
     }
     let most = usize::try_from(limit / 4).unwrap_or(usize::MAX) / k.max(1);
     if e.weight(1).is_none() || (!transposed && most >= n) {
         let strides = if transposed { [1, k] } else { [n, 1] };
-        return Ok(vec![Part { first: 0, n, weight: Coded::dense(e.input(1)?, n)?, strides }]);
+        return Ok(vec![Part { first: 0, n, weight: Coded::dense(e.input(1)?, n)?, bytes: None, strides }]);
     }
     let part = |cols: std::ops::Range<usize>| {
         let (first, len) = (cols.start, cols.len());
         let weight = Coded::dense(e.dense_columns(1, [k, n], transposed, cols)?, len)?;
-        Ok(Part { first, n: len, weight, strides: [len, 1] })
+        Ok(Part { first, n: len, weight, bytes: None, strides: [len, 1] })
     };
     ranges(n, most, 1).map(part).collect()
 }
 
+#[cfg(feature = "full")]
+fn as_bytes(e: &mut Emit, window: &Window) -> Result<Option<Coded>> {
+    if !e.may_round() {
+        return Ok(None);
+    }
+    Ok(byte_coded(e, window)?.filter(int8::suits))
+}
+
+/// Small builds compute in f32.
+#[cfg(not(feature = "full"))]
+fn as_bytes(_: &mut Emit, _: &Window) -> Result<Option<Coded>> {
+    Ok(None)
+}
+
 fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
-    let Part { first, n, weight, strides } = part;
+    let Part { first, n, weight, bytes, strides } = part;
     let product = Product {
         m,
         n,
@@ -90,13 +115,19 @@ fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilo
         alpha: 1.0,
         beta: 1.0,
     };
-    let operands =
-        Operands { a: e.input(0)?, b: weight, bias: e.opt_input(2)?, residual: e.opt_input(3)?, c: e.output(0)? };
+    let operands = Operands {
+        a: e.input(0)?,
+        b: weight,
+        bytes,
+        bias: e.opt_input(2)?,
+        residual: e.opt_input(3)?,
+        c: e.output(0)?,
+    };
     gemm::dispatch(e, &product, operands, epilogue)
 }
 
 fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
-    let Part { first, n, weight, .. } = part;
+    let Part { first, n, weight, bytes, .. } = part;
     // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
     let mut default = if e.is_software() { 0 } else { 3 };
     // The last variant is left out of small builds.
@@ -104,7 +135,20 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
     if subgroups && e.is_software() && e.subgroup_lanes() >= Some(8) {
         default = SPLITS.len();
     }
-    let variant = e.choose([m, k, total], SPLITS.len() + usize::from(subgroups), default);
+    let narrow = SPLITS.len() + usize::from(subgroups);
+    let wide = if matvec_wide::suits(e, [m, k, n], &weight) { matvec_wide::SPLITS.len() } else { 0 };
+    let rounded = if bytes.is_some() { ROUNDED } else { 0 };
+    if !e.is_software() && wide + rounded > 0 {
+        default = narrow + if rounded > 0 { wide } else { 0 };
+    }
+    let variant = e.choose([m, k, total], narrow + wide + rounded, default);
+    #[cfg(feature = "full")]
+    if let (Some(bytes), Some(&split)) = (bytes, variant.checked_sub(narrow + wide).and_then(|i| int8::SPLITS.get(i))) {
+        return int8::matvec(e, [m, k, n], [first, total], bytes, split, epilogue);
+    }
+    if let Some(&split) = variant.checked_sub(narrow).and_then(|i| matvec_wide::SPLITS.get(i)) {
+        return matvec_wide::dispatch(e, [m, k, n], [first, total], weight, split, epilogue);
+    }
     #[cfg(feature = "full")]
     if variant == SPLITS.len() {
         return matvec_subgroup::dispatch(e, [k, n], first, weight, epilogue);

@@ -28,12 +28,15 @@ pub mod gather_nd;
 pub mod gemm;
 pub mod gemm_subgroup;
 pub mod host_step;
+#[cfg(feature = "full")]
+pub mod int8;
 pub mod linear;
 mod lock;
 pub mod lookup;
 pub mod matmul_integer;
 #[cfg(feature = "full")]
 pub mod matvec_subgroup;
+pub mod matvec_wide;
 pub mod movement;
 pub mod norm;
 pub mod pool;

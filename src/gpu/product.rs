@@ -25,6 +25,8 @@ pub struct Operands {
     pub a: Operand,
     /// Dense at its strides, or few-bit as `[n, k]`, the same for every product of the batch.
     pub b: Coded,
+    /// Few-bit b as bytes, if a may be rounded to 8 bits and there are kernels for it.
+    pub bytes: Option<Coded>,
     pub bias: Operand,
     pub residual: Operand,
     pub c: Operand,

@@ -67,11 +67,11 @@ impl Plan {
         graph::fuse::fuse(&mut typed);
         typed.prune();
         let on_cpu = |op: &str, i: usize| cpu::find(op).is_some_and(|k| k.encoded_inputs.contains(&i));
+        if activations == Activations::Int8 {
+            round_activations(&mut typed);
+        }
         match device {
             Device::Cpu(threads) => {
-                if activations == Activations::Int8 {
-                    round_activations(&mut typed);
-                }
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;

@@ -109,7 +109,7 @@ pub struct Reference {
     exact: Vec<f64>,
     /// What rounding both sides to 127 steps of their largest values can add up to, and 10⁻⁶ of Σ|x·code·scale|,
     /// because zero points are taken from sums.
-    rounded: Vec<f64>,
+    pub rounded: Vec<f64>,
 }
 
 impl Reference {

@@ -16,6 +16,7 @@ const SIZES: &[(usize, usize, usize)] = &[
     (500, 1030, 3),
     (1, 1000, 301),
     (7, 1537, 65),
+    (1, 352, 46),
 ];
 
 fn reference(x: &[f64], w: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {

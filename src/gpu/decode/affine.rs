@@ -16,7 +16,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Affine) -> Result<Coded> {
     let shift = shift_of(w.group(), window.cols());
     Ok(Coded {
         stage: Stage::Affine,
-        form: [u32_of(window.rows())?, u32_of(w.group())?, shift.unwrap_or(0), 0],
+        form: [u32_of(window.height())?, u32_of(w.group())?, shift.unwrap_or(0), 0],
         span: shift.map_or(8, span_of),
         operands: vec![e.columns(window, "codes")?, e.factors(window, "scales")?, zeros],
         overrides: vec![
@@ -24,6 +24,15 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Affine) -> Result<Coded> {
             ("ZERO", zero.into()),
             ("RAGGED", u32::from(shift.is_none()).into()),
         ],
+        fours: shift.is_some(),
         holdable: None,
     })
+}
+
+/// As bytes; `None` for groups of odd lengths.
+#[cfg(feature = "full")]
+pub fn byte_coded(e: &mut Emit, window: &Window, w: &Affine) -> Result<Option<Coded>> {
+    let mut weight = coded(e, window, w)?;
+    weight.overrides.retain(|(name, _)| *name != "RAGGED");
+    Ok(Some(weight).filter(|weight| weight.fours))
 }

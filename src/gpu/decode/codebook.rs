@@ -12,10 +12,11 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Codebook) -> Result<Coded> {
     let shift = shift.ok_or_else(|| e.unsupported(format!("weights of {:?}", window.encoded)))?;
     Ok(Coded {
         stage: Stage::Codebook,
-        form: [u32_of(window.rows())?, u32_of(w.count())?, 0, 0],
+        form: [u32_of(window.height())?, u32_of(w.count())?, 0, 0],
         span: ALL,
         operands: vec![e.columns(window, "codes")?, e.part(window, "books")?, e.factors(window, "scales")?],
         overrides: vec![("CODE_BITS", w.bits().into()), ("ENTRY_SHIFT", (3 + shift) as f64)],
+        fours: false,
         holdable: None,
     })
 }

@@ -18,6 +18,8 @@ pub struct Coded {
     pub operands: Vec<Operand>,
     /// The stage's overrides.
     pub overrides: Vec<(&'static str, f64)>,
+    /// Whether its words of four neighbouring rows can be read at once, if there are so many.
+    pub fours: bool,
     /// A stage with tables: whether eight lanes of a subgroup can hold them all.
     pub holdable: Option<bool>,
 }
@@ -32,6 +34,7 @@ impl Coded {
             span: ALL,
             operands: vec![operand],
             overrides: Vec::new(),
+            fours: false,
             holdable: None,
         })
     }

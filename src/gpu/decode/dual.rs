@@ -12,10 +12,11 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Dual) -> Result<Coded> {
     let shift = shift.ok_or_else(|| e.unsupported(format!("weights of {:?}", window.encoded)))?;
     Ok(Coded {
         stage: Stage::Dual,
-        form: [u32_of(window.rows())?, shift, 0, 0],
+        form: [u32_of(window.height())?, shift, 0, 0],
         span: span_of(shift),
         operands: vec![e.columns(window, "codes")?, e.columns(window, "grid")?, e.factors(window, "channel")?],
         overrides: vec![("BITS", dual::BITS.into())],
+        fours: true,
         holdable: None,
     })
 }

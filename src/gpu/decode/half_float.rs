@@ -9,10 +9,11 @@ use crate::gpu::shader::Stage;
 pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
     Ok(Coded {
         stage: Stage::HalfFloat,
-        form: [u32_of(window.rows())?, 0, 0, 0],
+        form: [u32_of(window.height())?, 0, 0, 0],
         span: ALL,
         operands: vec![e.columns(window, "values")?],
         overrides: Vec::new(),
+        fours: false,
         holdable: None,
     })
 }

@@ -11,7 +11,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
     let scales = window.cols().div_ceil(w.group()) * if w.minima() { 2 } else { 1 };
     Ok(Coded {
         stage: Stage::Kquant,
-        form: [u32_of(window.rows())?, 0, 0, 0],
+        form: [u32_of(window.height())?, 0, 0, 0],
         span: u32_of(w.group())?,
         operands: vec![
             e.columns(window, "codes")?,
@@ -24,6 +24,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
             ("SCALE_BITS", w.scale_bits().into()),
             ("GROUP_SHIFT", w.group().ilog2().into()),
         ],
+        fours: true,
         holdable: None,
     })
 }

@@ -31,6 +31,17 @@ pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
     }
 }
 
+/// The weight as signed bytes, if its encoding has them.
+#[cfg(feature = "full")]
+pub fn byte_coded(e: &mut Emit, window: &Window) -> Result<Option<Coded>> {
+    match window.encoded {
+        Encoded::Palette(w) => palette::byte_coded(e, window, w),
+        Encoded::Affine(w) => affine::byte_coded(e, window, w),
+        Encoded::KQuant(_) | Encoded::Dual(_) => coded(e, window).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Weight `i` of the node, of `cols` columns.
 pub fn coded_input(e: &mut Emit, i: usize, cols: usize) -> Result<Coded> {
     match e.encoded(i) {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::Result;
+use crate::gpu::columns;
 use crate::tensor::{DType, Tensor, TensorType};
 use crate::weights::Encoded;
 
@@ -32,6 +33,11 @@ impl<'a> Window<'a> {
 
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Rows from one column of a part to the next.
+    pub fn height(&self) -> usize {
+        columns::height(self.rows)
     }
 
     pub fn cols(&self) -> usize {
