@@ -32,6 +32,11 @@ fn conv_channels_last() {
 }
 
 #[test]
+fn conv_transpose_few_bit() {
+    check(&ops::conv_transpose::encoded_cases());
+}
+
+#[test]
 fn matmul_integer() {
     check(&ops::integer::matmul_cases());
 }

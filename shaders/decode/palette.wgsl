@@ -20,27 +20,60 @@ override ONE_TABLE: bool = false;
 override DIM_SHIFT: u32 = 0u;
 /// There are factors.
 override SCALED: bool = false;
-/// Lanes of a subgroup hold the entries of the one table of at most 16 values, eight lanes or more.
-@if(subgroup) override HELD: bool = false;
+/// Where the one table of at most 16 values is while a kernel runs: 0 in memory; 1 in eight lanes of a subgroup or more;
+/// 2 in every lane, for subgroups of four and slow loads.
+@if(subgroup) override HELD: u32 = 0u;
 
-/// Entries `sublane % 8` of the lower and the upper half of the table.
-@if(subgroup) var<private> entries: vec2f;
+/// 1: entries `sublane % 8` of the lower and the upper half in x and y of the first; 2: all.
+@if(subgroup) var<private> entries: array<vec4f, 4>;
 
 /// Kernels with subgroups call this before they decode.
 @if(subgroup)
 fn hold(sublane: u32) {
-    if HELD { entries = vec2f(table[sublane % min(8u, 1u << BITS)], table[sublane % 8u + select(0u, 8u, BITS == 4u)]); }
+    if HELD == 1u {
+        let low = table[sublane % min(8u, 1u << BITS)];
+        entries[0] = vec4f(low, table[sublane % 8u + select(0u, 8u, BITS == 4u)], 0.0, 0.0);
+    }
+    if HELD == 2u {
+        let last = (1u << BITS) - 1u;
+        entries[0] = vec4f(table[0], table[min(1u, last)], table[min(2u, last)], table[min(3u, last)]);
+        if BITS > 2u { entries[1] = vec4f(table[4], table[5], table[6], table[7]); }
+        if BITS > 3u {
+            entries[2] = vec4f(table[8], table[9], table[10], table[11]);
+            entries[3] = vec4f(table[12], table[13], table[14], table[15]);
+        }
+    }
 }
 
 /// Four entries of the one table, from other lanes.
 @if(subgroup)
 fn held_entries(c: vec4u) -> vec4f {
     let i = c & vec4u(7u);
-    let x = entries.x;
+    let x = entries[0].x;
     let low = vec4f(subgroupShuffle(x, i.x), subgroupShuffle(x, i.y), subgroupShuffle(x, i.z), subgroupShuffle(x, i.w));
     if BITS < 4u { return low; }
-    let y = entries.y;
+    let y = entries[0].y;
     let high = vec4f(subgroupShuffle(y, i.x), subgroupShuffle(y, i.y), subgroupShuffle(y, i.z), subgroupShuffle(y, i.w));
+    return select(low, high, c > vec4u(7u));
+}
+
+/// Entries of four by the two low bits of four codes.
+@if(subgroup)
+fn of_four(e: vec4f, odd: vec4<bool>, upper: vec4<bool>) -> vec4f {
+    return select(select(vec4f(e.x), vec4f(e.y), odd), select(vec4f(e.z), vec4f(e.w), odd), upper);
+}
+
+/// Four entries of the one table, chosen bit by bit.
+@if(subgroup)
+fn chosen_entries(c: vec4u) -> vec4f {
+    let odd = (c & vec4u(1u)) != vec4u();
+    let upper = (c & vec4u(2u)) != vec4u();
+    let a = of_four(entries[0], odd, upper);
+    if BITS < 3u { return a; }
+    let third = (c & vec4u(4u)) != vec4u();
+    let low = select(a, of_four(entries[1], odd, upper), third);
+    if BITS < 4u { return low; }
+    let high = select(of_four(entries[2], odd, upper), of_four(entries[3], odd, upper), third);
     return select(low, high, c > vec4u(7u));
 }
 
@@ -53,7 +86,8 @@ fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
 @if(!bytes)
 fn of_words(form: vec4u, words: vec2u, row: u32, col: u32) -> Eight {
     let c = codes8(words.x, words.y, col);
-    @if(subgroup) { if HELD { return Eight(held_entries(c.a), held_entries(c.b)); } }
+    @if(subgroup) { if HELD == 1u { return Eight(held_entries(c.a), held_entries(c.b)); } }
+    @if(subgroup) { if HELD == 2u { return Eight(chosen_entries(c.a), chosen_entries(c.b)); } }
     var start = 0u;
     if !ONE_TABLE { start = (row / form.y) << (BITS + DIM_SHIFT); }
     start += row & ((1u << DIM_SHIFT) - 1u);

@@ -132,7 +132,8 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
     let mut default = if e.is_software() { 0 } else { 3 };
     // The last variant is left out of small builds.
     let subgroups = cfg!(feature = "full") && m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some();
-    if subgroups && e.is_software() && e.subgroup_lanes() >= Some(8) {
+    // Lanes save loads, of x if they are many, of tables in any case.
+    if subgroups && e.is_software() && (e.subgroup_lanes() >= Some(8) || weight.holdable == Some(true)) {
         default = SPLITS.len();
     }
     let narrow = SPLITS.len() + usize::from(subgroups);

@@ -251,7 +251,7 @@ pub fn last_cases() -> Vec<Case> {
 }
 
 /// The same encoded matrix under the shape of a kernel.
-fn reshaped(weight: Encoded, shape: &[usize]) -> Encoded {
+pub fn reshaped(weight: Encoded, shape: &[usize]) -> Encoded {
     weight.reshaped(shape.to_vec()).unwrap()
 }
 

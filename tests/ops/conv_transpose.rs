@@ -128,15 +128,27 @@ impl Geometry {
 }
 
 pub fn cases() -> Vec<Case> {
+    let dense = |g: &Geometry, seed| vec![("f32".into(), Weight::Dense(Random::new(seed).tensor(g.w)))];
+    cases_of(dense)
+}
+
+/// Every encoding, for backends that decode it on the way.
+pub fn encoded_cases() -> Vec<Case> {
+    cases_of(|g, seed| {
+        let all = encodings(g.w[0], g.w[1..].iter().product(), seed).into_iter();
+        all.map(|(name, weight)| (name, Weight::Encoded(Arc::new(conv::reshaped(weight, g.w))))).collect()
+    })
+}
+
+/// With bias and activation.
+fn cases_of(weights: impl Fn(&Geometry, u64) -> Vec<(String, Weight)>) -> Vec<Case> {
     let mut cases = Vec::new();
     for (seed, g) in GEOMETRIES.iter().enumerate() {
-        let mut random = Random::new(seed as u64);
+        let mut random = Random::new(seed as u64 + 20);
         let out_channels = g.w[1] * g.group;
-        let (x, w, bias) = (random.tensor(g.x), random.tensor(g.w), random.tensor(&[out_channels]));
+        let (x, bias) = (random.tensor(g.x), random.tensor(&[out_channels]));
         let pixels: usize = g.output().iter().product();
-        let mut expected = g.reference(&wide(&x), &wide(&w));
         let bias_at = wide(&bias);
-        expected.iter_mut().enumerate().for_each(|(i, v)| *v = (*v + bias_at[i / pixels % out_channels]).max(0.0));
         let attrs = attrs(&[
             ("group", Attr::Int(g.group as i64)),
             ("strides", Attr::Ints(g.strides.to_vec())),
@@ -145,14 +157,21 @@ pub fn cases() -> Vec<Case> {
             ("output_padding", Attr::Ints(g.output_padding.to_vec())),
             ("fewbit.activation", Attr::String("relu".into())),
         ]);
-        let inputs = vec![dense(&x), dense(&w), dense(&bias)];
-        cases.push(Case {
-            name: format!("conv_transpose {:?} {:?}", g.x, g.w),
-            op: "ConvTranspose",
-            attrs,
-            inputs,
-            expected,
-        });
+        for (name, weight) in weights(g, seed as u64) {
+            let w = match &weight {
+                Weight::Dense(tensor) => wide(tensor),
+                Weight::Encoded(encoded) => wide(&encoded.to_dense().unwrap()),
+            };
+            let mut expected = g.reference(&wide(&x), &w);
+            expected.iter_mut().enumerate().for_each(|(i, v)| *v = (*v + bias_at[i / pixels % out_channels]).max(0.0));
+            cases.push(Case {
+                name: format!("conv_transpose {:?} {:?} {name}", g.x, g.w),
+                op: "ConvTranspose",
+                attrs: attrs.clone(),
+                inputs: vec![dense(&x), Some(weight), dense(&bias)],
+                expected,
+            });
+        }
     }
     cases
 }

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use super::patches::{Patches, TapAxis};
+use crate::cpu::decode::decode_row;
 use crate::cpu::gemm::epilogue::{Bias, Epilogue, finish_row};
-use crate::cpu::gemm::{Divide, Operand, Panels, Product, Strided, with_scratch};
+use crate::cpu::gemm::{Divide, Operand, Pack, PanelSpan, Panels, Product, Strided, with_scratch};
 use crate::cpu::numeric;
-use crate::cpu::product::dense_weight;
-use crate::cpu::simd::multiversion;
+use crate::cpu::product::{dense_weight, encoded};
+use crate::cpu::simd::{Level, multiversion};
 use crate::cpu::{Call, Prepare, Prepared, Threads};
 use crate::ops::conv::{ConvAxis, ConvShape};
 use crate::ops::epilogue::Activation;
+use crate::weights::Encoded;
 use crate::{Error, Result};
 
 /// One remainder class along one axis.
@@ -79,8 +81,43 @@ impl Class {
     }
 }
 
+/// The same out of a few-bit weight `[in_channels, out_group · all taps]`, decoded where the product packs it: each row
+/// as often as there are classes, which spares a float copy.
+struct EncodedClass<'a> {
+    weight: &'a Encoded,
+    /// First input channel of the group.
+    first: usize,
+    taps: &'a [usize],
+    all: usize,
+}
+
+impl Pack for EncodedClass<'_> {
+    fn pack(&self, level: Level, span: PanelSpan, panel: &mut [f32]) {
+        let PanelSpan { width, first, lanes, start, depth } = span;
+        with_scratch(lanes * self.all, |row| {
+            let mut decoded = None;
+            for (step, out) in (start..start + depth).zip(panel.chunks_exact_mut(width)) {
+                let (channel, tap) = (step / self.taps.len(), self.taps[step % self.taps.len()]);
+                if decoded != Some(channel) {
+                    decode_row(level, self.weight, self.first + channel, first * self.all, row);
+                    decoded = Some(channel);
+                }
+                let (own, beyond) = out.split_at_mut(lanes);
+                own.iter_mut().zip(row.chunks_exact(self.all)).for_each(|(out, kernel)| *out = kernel[tap]);
+                beyond.fill(0.0);
+            }
+        });
+    }
+}
+
 /// Weight panels by group, then by class.
 struct PackedClasses(Vec<Panels>);
+
+#[derive(Clone, Copy)]
+enum ClassWeights<'a> {
+    Packed(&'a PackedClasses),
+    Encoded(&'a Encoded),
+}
 
 fn pack(threads: &Threads, shape: &ConvShape, classes: &[Class], weight: &[f32]) -> PackedClasses {
     let (in_group, out_group) = (shape.in_channels / shape.groups, shape.out_channels / shape.groups);
@@ -113,11 +150,15 @@ pub fn prepare(p: &Prepare) -> Result<Option<Prepared>> {
 
 pub fn conv_transpose(call: &mut Call) -> Result<()> {
     let node = call.node;
-    let (x, weight) = (call.input(0)?, call.input(1)?);
-    let shape = ConvShape::transposed(node, x.shape, weight.shape)?;
+    let (x, encoded) = (call.input(0)?, encoded(call, 1));
+    let dims = match encoded {
+        Some(weight) => weight.shape(),
+        None => call.input(1)?.shape,
+    };
+    let shape = ConvShape::transposed(node, x.shape, dims)?;
     let axes = axes3(&shape)?;
     let classes = Class::all(&axes);
-    let (x, weight) = (numeric::to_f32(x)?, numeric::to_f32(weight)?);
+    let x = numeric::to_f32(x)?;
     let bias = call.opt_input(2)?.map(numeric::to_f32).transpose()?;
     let epilogue = Epilogue {
         bias: bias.as_deref().map_or(Bias::None, Bias::PerRow),
@@ -126,15 +167,16 @@ pub fn conv_transpose(call: &mut Call) -> Result<()> {
     };
     let threads = call.threads;
     let fresh;
-    let packed = match call.prepared.and_then(|p| p.downcast_ref::<PackedClasses>()) {
-        Some(packed) => packed,
-        None => {
-            fresh = pack(threads, &shape, &classes, &weight);
-            &fresh
+    let weights = match (encoded, call.prepared.and_then(|p| p.downcast_ref::<PackedClasses>())) {
+        (Some(weight), _) => ClassWeights::Encoded(weight),
+        (None, Some(packed)) => ClassWeights::Packed(packed),
+        (None, None) => {
+            fresh = pack(threads, &shape, &classes, &numeric::to_f32(call.input(1)?)?);
+            ClassWeights::Packed(&fresh)
         }
     };
     let [out, ..] = &mut *call.outputs else { return Ok(()) };
-    numeric::fill_f32(out, |y| run(threads, &shape, &axes, &classes, packed, &x, &epilogue, y))
+    numeric::fill_f32(out, |y| run(threads, &shape, &axes, &classes, weights, &x, &epilogue, y))
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -143,7 +185,7 @@ fn run(
     shape: &ConvShape,
     axes: &[ConvAxis; 3],
     classes: &[Class],
-    packed: &PackedClasses,
+    weights: ClassWeights,
     x: &[f32],
     epilogue: &Epilogue,
     y: &mut [f32],
@@ -158,12 +200,20 @@ fn run(
         let image = &x[i * in_group * in_pixels..][..in_group * in_pixels];
         let epilogue = epilogue.of_plane(group * m, m, 0, 0);
         let product = |c: usize, epilogue: Epilogue, out: &mut [f32]| {
-            let (class, a) = (&classes[c], &packed.0[group * classes.len() + c]);
+            let class = &classes[c];
+            let rows;
+            let a = match weights {
+                ClassWeights::Packed(packed) => Operand::Panels(&packed.0[group * classes.len() + c]),
+                ClassWeights::Encoded(weight) => {
+                    let first = group * in_group;
+                    rows = EncodedClass { weight, first, taps: &class.taps, all: shape.taps() };
+                    Operand::Source(&rows)
+                }
+            };
             let patches = Patches { image, axes: &class.axes };
             let (n, k) = (class.pixels(), in_group * class.taps.len());
             let divide = if m > n { Divide::Rows } else { Divide::Columns };
-            Product { m, n, k, a: Operand::Panels(a), b: Operand::Source(&patches), epilogue }
-                .run(threads, divide, out);
+            Product { m, n, k, a, b: Operand::Source(&patches), epilogue }.run(threads, divide, out);
         };
         if classes.len() == 1 {
             product(0, epilogue, y);

@@ -37,7 +37,7 @@ pub const KERNELS: &[Kernel] = &[
         op: "ConvTranspose",
         run: conv_transpose::conv_transpose,
         prepare: Some(conv_transpose::prepare),
-        encoded_inputs: &[],
+        encoded_inputs: &[1],
     },
     Kernel::new("DeformConv", deform::deform_conv),
 ];

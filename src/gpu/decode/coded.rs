@@ -20,7 +20,7 @@ pub struct Coded {
     pub overrides: Vec<(&'static str, f64)>,
     /// Whether its words of four neighbouring rows can be read at once, if there are so many.
     pub fours: bool,
-    /// A stage with tables: whether eight lanes of a subgroup can hold them all.
+    /// A stage with tables: whether lanes of a subgroup can hold them all.
     pub holdable: Option<bool>,
 }
 
@@ -45,8 +45,17 @@ impl Coded {
 
     /// The stage's overrides in a kernel whose subgroups have so many lanes at least.
     pub fn overrides_in_subgroups(&self, lanes: Option<u32>) -> Vec<(&'static str, f64)> {
-        let held = self.holdable.map(|holdable| ("HELD", u32::from(holdable && lanes >= Some(8)).into()));
+        let held = self.holdable.map(|holdable| ("HELD", held(holdable, lanes)));
         self.overrides.iter().copied().chain(held).collect()
+    }
+}
+
+/// The override that says where a table is.
+fn held(holdable: bool, lanes: Option<u32>) -> f64 {
+    match (holdable, lanes) {
+        (false, _) => 0.0,
+        (true, Some(8..)) => 1.0,
+        (true, _) => 2.0,
     }
 }
 
