@@ -20,28 +20,23 @@ override ONE_TABLE: bool = false;
 override DIM_SHIFT: u32 = 0u;
 /// There are factors.
 override SCALED: bool = false;
-/// Where the one table of at most 16 values is while a kernel runs: 0 in memory; 1 in eight lanes of a subgroup or more;
-/// 2 in every lane, for subgroups of four and slow loads.
+/// Where the one table is while a kernel runs: 0 in memory; 1, of at most 16 values, in eight lanes of a subgroup or more;
+/// 2, of at most four, in every lane, for slow loads.
 @if(subgroup) override HELD: u32 = 0u;
 
-/// 1: entries `sublane % 8` of the lower and the upper half in x and y of the first; 2: all.
-@if(subgroup) var<private> entries: array<vec4f, 4>;
+/// 1: entries `sublane % 8` of the lower and the upper half in x and y; 2: all.
+@if(subgroup) var<private> entries: vec4f;
 
 /// Kernels with subgroups call this before they decode.
 @if(subgroup)
 fn hold(sublane: u32) {
     if HELD == 1u {
         let low = table[sublane % min(8u, 1u << BITS)];
-        entries[0] = vec4f(low, table[sublane % 8u + select(0u, 8u, BITS == 4u)], 0.0, 0.0);
+        entries = vec4f(low, table[sublane % 8u + select(0u, 8u, BITS == 4u)], 0.0, 0.0);
     }
     if HELD == 2u {
         let last = (1u << BITS) - 1u;
-        entries[0] = vec4f(table[0], table[min(1u, last)], table[min(2u, last)], table[min(3u, last)]);
-        if BITS > 2u { entries[1] = vec4f(table[4], table[5], table[6], table[7]); }
-        if BITS > 3u {
-            entries[2] = vec4f(table[8], table[9], table[10], table[11]);
-            entries[3] = vec4f(table[12], table[13], table[14], table[15]);
-        }
+        entries = vec4f(table[0], table[min(1u, last)], table[min(2u, last)], table[min(3u, last)]);
     }
 }
 
@@ -49,32 +44,20 @@ fn hold(sublane: u32) {
 @if(subgroup)
 fn held_entries(c: vec4u) -> vec4f {
     let i = c & vec4u(7u);
-    let x = entries[0].x;
+    let x = entries.x;
     let low = vec4f(subgroupShuffle(x, i.x), subgroupShuffle(x, i.y), subgroupShuffle(x, i.z), subgroupShuffle(x, i.w));
     if BITS < 4u { return low; }
-    let y = entries[0].y;
+    let y = entries.y;
     let high = vec4f(subgroupShuffle(y, i.x), subgroupShuffle(y, i.y), subgroupShuffle(y, i.z), subgroupShuffle(y, i.w));
     return select(low, high, c > vec4u(7u));
-}
-
-/// Entries of four by the two low bits of four codes.
-@if(subgroup)
-fn of_four(e: vec4f, odd: vec4<bool>, upper: vec4<bool>) -> vec4f {
-    return select(select(vec4f(e.x), vec4f(e.y), odd), select(vec4f(e.z), vec4f(e.w), odd), upper);
 }
 
 /// Four entries of the one table, chosen bit by bit.
 @if(subgroup)
 fn chosen_entries(c: vec4u) -> vec4f {
     let odd = (c & vec4u(1u)) != vec4u();
-    let upper = (c & vec4u(2u)) != vec4u();
-    let a = of_four(entries[0], odd, upper);
-    if BITS < 3u { return a; }
-    let third = (c & vec4u(4u)) != vec4u();
-    let low = select(a, of_four(entries[1], odd, upper), third);
-    if BITS < 4u { return low; }
-    let high = select(of_four(entries[2], odd, upper), of_four(entries[3], odd, upper), third);
-    return select(low, high, c > vec4u(7u));
+    let low = select(vec4f(entries.x), vec4f(entries.y), odd);
+    return select(low, select(vec4f(entries.z), vec4f(entries.w), odd), c > vec4u(1u));
 }
 
 @if(!wide)

@@ -133,7 +133,8 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
     // The last variant is left out of small builds.
     let subgroups = cfg!(feature = "full") && m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some();
     // Lanes save loads, of x if they are many, of tables in any case.
-    if subgroups && e.is_software() && (e.subgroup_lanes() >= Some(8) || weight.holdable == Some(true)) {
+    let held = weight.held.is_some_and(|[_, few]| few > 0.0);
+    if subgroups && e.is_software() && (e.subgroup_lanes() >= Some(8) || held) {
         default = SPLITS.len();
     }
     let narrow = SPLITS.len() + usize::from(subgroups);

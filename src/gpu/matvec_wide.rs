@@ -19,7 +19,7 @@ const UNIT: usize = 32;
 /// The kernel for `m` rows of `k` elements and `n` rows of W, if there is one.
 fn shader(e: &Emit, m: usize, weight: &Coded) -> Option<&'static Shader<Params>> {
     // Tables are held in lanes where they fit; elsewhere subgroups are of no use.
-    let held = weight.holdable == Some(true) && e.subgroup_lanes() >= Some(8);
+    let held = weight.held.is_some_and(|[many, _]| many > 0.0) && e.subgroup_lanes() >= Some(8);
     match (m, held) {
         (1, true) => decoding_wide_one_subgroup(weight.stage),
         (1, false) => decoding_wide_one(weight.stage),

@@ -20,8 +20,8 @@ pub struct Coded {
     pub overrides: Vec<(&'static str, f64)>,
     /// Whether its words of four neighbouring rows can be read at once, if there are so many.
     pub fours: bool,
-    /// A stage with tables: whether lanes of a subgroup can hold them all.
-    pub holdable: Option<bool>,
+    /// A stage with tables: its override `HELD` where subgroups have eight lanes or more, and fewer; 0 = not held.
+    pub held: Option<[f64; 2]>,
 }
 
 impl Coded {
@@ -35,7 +35,7 @@ impl Coded {
             operands: vec![operand],
             overrides: Vec::new(),
             fours: false,
-            holdable: None,
+            held: None,
         })
     }
 
@@ -45,17 +45,8 @@ impl Coded {
 
     /// The stage's overrides in a kernel whose subgroups have so many lanes at least.
     pub fn overrides_in_subgroups(&self, lanes: Option<u32>) -> Vec<(&'static str, f64)> {
-        let held = self.holdable.map(|holdable| ("HELD", held(holdable, lanes)));
+        let held = self.held.map(|[many, few]| ("HELD", if lanes >= Some(8) { many } else { few }));
         self.overrides.iter().copied().chain(held).collect()
-    }
-}
-
-/// The override that says where a table is.
-fn held(holdable: bool, lanes: Option<u32>) -> f64 {
-    match (holdable, lanes) {
-        (false, _) => 0.0,
-        (true, Some(8..)) => 1.0,
-        (true, _) => 2.0,
     }
 }
 

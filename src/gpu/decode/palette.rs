@@ -15,6 +15,12 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Palette) -> Result<Coded> {
     let shift = shift.ok_or_else(|| e.unsupported(format!("weights of {:?}", window.encoded)))?;
     let rows = window.rows();
     let one_table = w.rows_per_table() >= rows;
+    let held = match w.bits() {
+        _ if !one_table || w.dim() > 1 => [0.0, 0.0],
+        ..=2 => [1.0, 2.0],
+        ..=4 => [1.0, 0.0],
+        _ => [0.0, 0.0],
+    };
     Ok(Coded {
         stage: Stage::Palette,
         form: [
@@ -32,7 +38,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Palette) -> Result<Coded> {
             ("SCALED", u32::from(w.scale().is_some()).into()),
         ],
         fours: w.dim() == 1,
-        holdable: Some(one_table && w.dim() == 1 && w.bits() <= 4),
+        held: Some(held),
     })
 }
 
