@@ -31,7 +31,7 @@ HALF_SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0":
                "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0],
                "IQ3_XXS": [0], "IQ3_S": [0], "IQ1_S": [0], "IQ4_NL": [0], "IQ4_XS": [0], "TQ1_0": [52], "TQ2_0": [64]}
 POWER_SCALES = {"MXFP4": [0]}
-GRIDS = ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S"]
+GRIDS = ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M"]
 
 
 def blocks(kind, rows: int, per_row: int, size: int) -> np.ndarray:
@@ -43,6 +43,10 @@ def blocks(kind, rows: int, per_row: int, size: int) -> np.ndarray:
         data[:, :, at:at + 2] = scales.view(np.uint8)
     for at in POWER_SCALES.get(kind.name, []):
         data[:, :, at] = generator.integers(110, 140, (rows, per_row), np.uint8)
+    if kind.name == "IQ1_M":  # The f16 scale lies in the upper four bits of four words.
+        scale = generator.uniform(-0.1, 0.1, (rows, per_row, 1)).astype(np.float16).view(np.uint16)
+        words = data[:, :, 48:].view(np.uint16)
+        words[:] = words & 0x0FFF | (scale >> np.array([0, 4, 8, 12], np.uint16) & 15) << 12
     if kind.name == "NVFP4":
         data[:, :, :4] = generator.integers(0, 127, (rows, per_row, 4), np.uint8)
     if kind.name == "TQ1_0":  # A byte holds five digits of base 3 as a fraction of 256; not every byte is one.
@@ -67,11 +71,15 @@ def gguf_cases() -> None:
         writer.write_tensors_to_file()
         writer.close()
 
-    # Types with fixed grids of vectors have a file of their own: readers without the grids must refuse it by name.
+    # Types with fixed grids of vectors: enough blocks that most of a grid is met.
     writer = gguf.GGUFWriter(folder / "grids.gguf", "llama")
+    expected = {}
     for kind in (Type[name] for name in GRIDS):
-        writer.add_tensor(kind.name, blocks(kind, 2, 1, gguf.GGML_QUANT_SIZES[kind][1]), raw_dtype=kind)
+        data = blocks(kind, 3, 2, gguf.GGML_QUANT_SIZES[kind][1])
+        writer.add_tensor(kind.name, data, raw_dtype=kind)
+        expected[kind.name] = gguf.dequantize(data, kind).astype(np.float32)
     finish(writer)
+    save_file(expected, folder / "grids-expected.safetensors")
 
     writer = gguf.GGUFWriter(folder / "types.gguf", "llama")
     writer.add_string("general.name", "every type")

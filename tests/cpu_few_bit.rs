@@ -10,19 +10,17 @@ use fewbit::graph::Attr;
 use fewbit::tensor::Tensor;
 use fewbit::weights::HalfFloat;
 use half::f16;
+use ops::direct::COUNTS;
 use ops::encodings::{affine, palette};
 use ops::few_bit::{Reference, check, integers, palettes};
 use ops::{Case, Random, attrs, dense, encoded};
-
-/// Threads.
-const COUNTS: [usize; 2] = [1, 3];
 
 #[test]
 fn every_encoding() {
     for (n, k) in [(37, 33), (50, 1100)] {
         for weight in palettes(n, k).into_iter().chain(integers(n, k)) {
             for m in [1, 3, 4, 17] {
-                check(&weight, m, &COUNTS);
+                check(&weight, m, COUNTS);
             }
         }
     }
@@ -35,11 +33,11 @@ fn sizes_around_the_steps() {
         for (i, n) in [1, 2, 15, 16, 17, 33].into_iter().enumerate() {
             for bits in [1, 2, 3, 4, 6] {
                 let weight = palette(n, k, bits, n, true, i as u64);
-                check(&weight, [1, 2, 5, 8, 65][(i + bits as usize) % 5], &COUNTS);
+                check(&weight, [1, 2, 5, 8, 65][(i + bits as usize) % 5], COUNTS);
             }
             for bits in [2, 3, 4, 5, 6, 8] {
                 let weight = affine(n, k, bits, 32, true, i as u64);
-                check(&weight, [1, 2, 5, 8, 65][(i + bits as usize) % 5], &COUNTS);
+                check(&weight, [1, 2, 5, 8, 65][(i + bits as usize) % 5], COUNTS);
             }
         }
     }
@@ -54,7 +52,7 @@ fn half_precision() {
         let values = Tensor::new([n, padded], &values).unwrap();
         let weight = HalfFloat::new(vec![n, k], values).unwrap().into();
         for m in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17] {
-            check(&weight, m, &COUNTS);
+            check(&weight, m, COUNTS);
         }
     }
 }

@@ -7,12 +7,12 @@ mod ops;
 use fewbit::cpu::Threads;
 use fewbit::cpu::simd::Level;
 use ops::Case;
-use ops::direct::run;
+use ops::direct::{COUNTS, run};
 
 fn check(cases: &[Case]) {
     assert!(!cases.is_empty());
     for level in Level::available() {
-        for count in [1, 3] {
+        for &count in COUNTS {
             let threads = Threads::new(count).unwrap().with_level(level).unwrap();
             for case in cases {
                 for prepared in [false, true] {

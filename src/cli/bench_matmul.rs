@@ -142,10 +142,30 @@ fn measure(device: &Device, stored: &[Stored], x: &Tensor, [n, repeat]: [usize; 
     let times = Times::take_turns(repeat, sessions.len(), |i| sessions[i].run(&inputs).map(drop))?;
     let mut rows = Vec::with_capacity(stored.len());
     for ((stored, times), session) in stored.iter().zip(times).zip(&mut sessions) {
-        let kernel_ms = kernel_ms(device, session, &inputs, repeat)?;
-        rows.push(Row { m, k, n, spec: stored.spec.clone(), weight_bytes: stored.bytes, times, kernel_ms });
+        let left = left(session);
+        let (device_name, kernel_ms) = match left {
+            None => (device.describe(), kernel_ms(device, session, &inputs, repeat)?),
+            Some(_) => (device.host().describe(), None),
+        };
+        rows.push(Row {
+            m,
+            k,
+            n,
+            spec: stored.spec.clone(),
+            weight_bytes: stored.bytes,
+            times,
+            kernel_ms,
+            device: device_name,
+            left,
+        });
     }
     Ok(rows)
+}
+
+/// Why the product of a GPU's session ran on the CPU, if it did.
+fn left(session: &Session) -> Option<String> {
+    let mut places = session.report()?.nodes.into_iter().map(|node| node.place);
+    places.find(|place| place != "gpu" && place != "cpu")
 }
 
 /// What the GPU's own clock says, without the way to it and back; `None` on a device without one.

@@ -18,6 +18,10 @@ pub struct Row {
     pub times: Times,
     /// The least milliseconds by the GPU's own clock, if it has one.
     pub kernel_ms: Option<f64>,
+    /// What computed it.
+    pub device: String,
+    /// Why that is the CPU, where a GPU was asked for.
+    pub left: Option<String>,
 }
 
 /// Milliseconds of the dense products of a row's shape.
@@ -54,6 +58,11 @@ impl Table {
         Table { device, ceilings, rows: Vec::new() }
     }
 
+    /// Those of the GPU say nothing of a product that ran on the CPU.
+    fn ceilings_of(&self, row: &Row) -> Option<&Ceilings> {
+        self.ceilings.as_ref().filter(|_| row.left.is_none())
+    }
+
     /// A row as JSON.
     pub fn json(&self, row: &Row, dense: &Dense) -> Value {
         let seconds = row.times.median() / 1e3;
@@ -62,7 +71,7 @@ impl Table {
             "min_ms": row.times.min(),
             "gflops": row.gflop() / seconds,
             "gbytes_per_second": row.gbytes() / seconds,
-            "device": self.device,
+            "device": row.device,
             "m": row.m,
             "k": row.k,
             "n": row.n,
@@ -72,7 +81,10 @@ impl Table {
         if let Some(ms) = row.kernel_ms {
             object["kernel_ms"] = json!(ms);
         }
-        if let Some(ceilings) = &self.ceilings {
+        if let Some(why) = &row.left {
+            object["left_to_cpu"] = json!(why);
+        }
+        if let Some(ceilings) = self.ceilings_of(row) {
             let (copy, arithmetic) = shares(row, ceilings);
             object["copy_gbytes_per_second"] = json!(ceilings.copy / 1e9);
             object["fma_gflops"] = json!(ceilings.multiply_add / 1e9);
@@ -91,7 +103,7 @@ impl Table {
         for row in rows {
             let seconds = row.ms() / 1e3;
             let times = |ms: Option<f64>| ms.map_or_else(String::new, |ms| format!("{:.2}", ms / row.ms()));
-            let (copy, arithmetic) = match &self.ceilings {
+            let (copy, arithmetic) = match self.ceilings_of(&row) {
                 Some(ceilings) => {
                     let (copy, arithmetic) = shares(&row, ceilings);
                     (format!("{:.0}", 100.0 * copy), format!("{:.0}", 100.0 * arithmetic))
@@ -113,13 +125,14 @@ impl Table {
                 copy,
                 times(dense.f32),
                 times(dense.f16),
+                row.left.unwrap_or_default(),
             ]);
         }
     }
 
     /// Columns that no row fills are left out.
     pub fn print(&self) -> Result<()> {
-        const HEADER: [&str; 13] = [
+        const HEADER: [&str; 14] = [
             "M",
             "K",
             "N",
@@ -133,6 +146,7 @@ impl Table {
             "% of copy",
             "× f32",
             "× f16",
+            "on the CPU, because",
         ];
         let filled: Vec<usize> =
             (0..HEADER.len()).filter(|&c| self.rows.iter().any(|row| !row[c].is_empty())).collect();

@@ -91,6 +91,16 @@ impl Device {
         }
     }
 
+    /// The CPU, which computes what a GPU leaves.
+    #[cfg(feature = "cli")]
+    pub fn host(&self) -> Device {
+        match self {
+            Device::Cpu(threads) => Device::Cpu(threads.clone()),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_, threads) => Device::Cpu(threads.clone()),
+        }
+    }
+
     /// What the JSON's `device` says: `cpu`, or `gpu: NAME`.
     pub fn describe(&self) -> String {
         match self {

@@ -6,6 +6,9 @@ use fewbit::tensor::Tensor;
 
 use super::Case;
 
+/// Counts of threads; builds without the command line have none of their own.
+pub const COUNTS: &[usize] = if cfg!(feature = "cli") { &[1, 3] } else { &[1] };
+
 /// The first output, which starts as 0xff bytes (NaN). `prepared`: weights known beforehand.
 pub fn run(case: &Case, threads: &Threads, prepared: bool) -> Vec<f32> {
     let (node, types, ty) = (case.node(), case.input_types(), case.output_type());

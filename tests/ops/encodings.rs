@@ -3,7 +3,7 @@
 use super::*;
 #[cfg(feature = "full")]
 use fewbit::weights::Elastic;
-use fewbit::weights::{Codebook, Dual, KQuant, Scale, tables};
+use fewbit::weights::{Codebook, Dual, KQuant, Scale, Sparse, tables};
 
 /// Every encoding that a matrix `[rows, cols]` can have, with its name.
 pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
@@ -45,13 +45,35 @@ pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> 
     named(all)
 }
 
-/// Those that run on the CPU alone: codes and groups that do not fit runs of eight columns.
+/// Forms of them that are left out of most tests, because each takes a GPU pipelines of its own.
+pub fn rare_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
+    let mut all = Vec::new();
+    for (bits, dim) in [(1, 2), (3, 4), (4, 2), (6, 4)] {
+        all.push(vectors(rows, cols, bits, dim, seed));
+    }
+    for bits in [1, 2, 3, 4, 6, 8] {
+        all.push(palette(rows, cols, bits, rows.max(1), true, seed));
+        all.push(palette(rows, cols, bits, 16, false, seed));
+    }
+    all.push(grouped(rows, cols, &tables::FP4, 64, DType::F32, seed));
+    all.push(grouped(rows, cols, &tables::NF4, 128, DType::F16, seed));
+    for bits in [2, 5, 6, 8] {
+        all.push(offset(rows, cols, bits, 64, DType::F16, seed));
+    }
+    all.push(offset(rows, cols, 4, 16, DType::F16, seed));
+    named(all)
+}
+
+/// Those that run on the CPU alone: sparse weights, codes and groups that do not fit runs of eight columns.
 pub fn odd_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
     let table = grouped(rows, cols, &tables::IQ4_NL, 5, DType::F16, seed);
-    #[allow(unused_mut, reason = "builds without elastic weights")]
     let mut odd = vec![table, codebook(rows, cols, 2, 5, 4, seed), dual(rows, cols, 9, seed)];
     #[cfg(feature = "full")]
     odd.push(elastic(rows, cols, seed).into());
+    odd.push(sparse(rows, cols, false, seed, |width| palette(rows, width, 3, rows.max(1), true, seed)));
+    odd.push(sparse(rows, cols, false, seed, |width| affine(rows, width, 4, 32, true, seed)));
+    odd.push(sparse(rows, cols, true, seed, |width| palette(rows, width, 4, 3, false, seed)));
+    odd.push(sparse(rows, cols, true, seed, |width| grouped(rows, width, &tables::NF4, 64, DType::F16, seed)));
     named(odd)
 }
 
@@ -162,6 +184,20 @@ fn dual(rows: usize, cols: usize, group: usize, seed: u64) -> Encoded {
     let grid: Vec<u8> = (0..rows * groups).flat_map(|_| pair(&mut random)).collect();
     let channel = factors(&mut random, &[rows], DType::F32);
     Dual::new(vec![rows, cols], group, codes, Tensor::new([rows, groups, 2], &grid).unwrap(), channel).unwrap().into()
+}
+
+/// Half of the weights are there, or two of every four at most; `values` makes the matrix of so many columns.
+fn sparse(rows: usize, cols: usize, two_of_four: bool, seed: u64, values: impl Fn(usize) -> Encoded) -> Encoded {
+    let mask = codes(&mut Random::new(seed + 2), rows, cols, 1);
+    let (stride, mut bytes) = (mask.shape()[1], mask.bytes().to_vec());
+    let fewer = |quad: u8| if quad.count_ones() > 2 { quad & 0b0110 } else { quad };
+    if two_of_four {
+        bytes.iter_mut().for_each(|byte| *byte = fewer(*byte & 15) | fewer(*byte >> 4) << 4);
+    }
+    let ones = |row: &[u8]| row.iter().map(|byte| byte.count_ones() as usize).sum();
+    let width = bytes.chunks(stride.max(1)).map(ones).max().unwrap_or(0);
+    let mask = Tensor::new([rows, stride], &bytes).unwrap();
+    Sparse::new(vec![rows, cols], mask, Arc::new(values(width)), two_of_four).unwrap().into()
 }
 
 /// Steps and offsets differ per row and form.

@@ -19,6 +19,10 @@ const SIZES: &[(usize, usize, usize)] = &[
     (1, 352, 46),
 ];
 
+/// Of the kernels for one row, for few and for many, with rows of x at whole vectors and not: the five pipelines of an
+/// encoding. A software adapter compiles each for half a second.
+const FIVE: &[(usize, usize, usize)] = &[(1, 523, 37), (3, 301, 29), (6, 332, 37), (13, 523, 69), (75, 300, 37)];
+
 fn reference(x: &[f64], w: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {
     let product = |i: usize, j: usize| (0..k).map(|l| x[i * k + l] * w[j * k + l]).sum();
     (0..m * n).map(|i| product(i / n, i % n)).collect()
@@ -49,17 +53,25 @@ pub fn dense_cases() -> Vec<Case> {
 
 /// Every encoding on all of the sizes, without bias.
 pub fn encoded_cases() -> Vec<Case> {
-    cases_of(encodings)
+    cases_of(SIZES, encodings)
+}
+
+/// Every encoding and every form of it that kernels tell apart, on few sizes.
+pub fn form_cases() -> Vec<Case> {
+    cases_of(FIVE, |rows, cols, seed| [encodings(rows, cols, seed), rare_encodings(rows, cols, seed)].concat())
 }
 
 /// The encodings that only the CPU computes with.
 pub fn odd_cases() -> Vec<Case> {
-    cases_of(odd_encodings)
+    cases_of(SIZES, odd_encodings)
 }
 
-fn cases_of(encodings: impl Fn(usize, usize, u64) -> Vec<(String, Encoded)>) -> Vec<Case> {
+fn cases_of(
+    sizes: &[(usize, usize, usize)],
+    encodings: impl Fn(usize, usize, u64) -> Vec<(String, Encoded)>,
+) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (seed, &(m, k, n)) in SIZES.iter().enumerate() {
+    for (seed, &(m, k, n)) in sizes.iter().enumerate() {
         let mut random = Random::new(seed as u64 + 100);
         let x = random.tensor(&[m, k]);
         for (name, weight) in encodings(n, k, seed as u64) {

@@ -14,7 +14,7 @@ pub mod matmul;
 
 use std::sync::Arc;
 
-pub use encodings::{encodings, odd_encodings};
+pub use encodings::{encodings, odd_encodings, rare_encodings};
 use fewbit::graph::{Attr, Attrs, Node, ValueId, Weight};
 use fewbit::ops::Infer;
 use fewbit::tensor::{DType, Tensor, TensorType};
@@ -165,6 +165,7 @@ macro_rules! shared_tests {
         crate::ops::shared_tests! { $check:
             linear_dense => crate::ops::linear::dense_cases(),
             linear_few_bit => crate::ops::linear::encoded_cases(),
+            linear_every_form => crate::ops::linear::form_cases(),
             embed_few_bit => crate::ops::embed::cases(),
             linear_fused => crate::ops::linear::fused_cases(),
             matmul_and_gemm => crate::ops::matmul::cases(),

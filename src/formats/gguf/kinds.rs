@@ -3,7 +3,7 @@
 //! Layouts are those of ggml's public headers (`ggml-common.h`), and of the numpy package `gguf`, against which they are
 //! tested.
 
-use super::{simple, supers};
+use super::{grids, simple, supers};
 use crate::tensor::DType;
 use crate::weights::tables::{E2M1, IQ4_NL};
 
@@ -46,8 +46,6 @@ pub enum Form {
         scales: Codes,
         codes: Codes,
     },
-    /// Codes point into grids that are not here.
-    Grid,
 }
 
 pub enum Zero {
@@ -118,8 +116,16 @@ const fn kquant(
     )
 }
 
-const fn grid(number: u32, name: &'static str, bytes: usize) -> Kind {
-    kind(number, name, 256, bytes, Form::Grid)
+const fn grid(
+    number: u32,
+    name: &'static str,
+    bytes: usize,
+    table: &'static [f32; 16],
+    group: usize,
+    scales: fn(block: &[u8], scales: &mut [f32]),
+    codes: Codes,
+) -> Kind {
+    palette(number, name, [256, bytes], table, group, Scales::Computed(scales), codes)
 }
 
 static KINDS: [Kind; 31] = [
@@ -147,11 +153,11 @@ static KINDS: [Kind; 31] = [
     kquant(12, "Q4_K", 144, [4, 32, 6], &[0, 2], supers::q4_scales, supers::q4),
     kquant(13, "Q5_K", 176, [5, 32, 6], &[0, 2], supers::q4_scales, supers::q5),
     kquant(14, "Q6_K", 210, [6, 16, 8], &[208], supers::q6_scales, supers::q6),
-    grid(16, "IQ2_XXS", 66),
-    grid(17, "IQ2_XS", 74),
-    grid(18, "IQ3_XXS", 98),
-    grid(19, "IQ1_S", 50),
-    grid(21, "IQ3_S", 110),
-    grid(22, "IQ2_S", 82),
-    grid(29, "IQ1_M", 56),
+    grid(16, "IQ2_XXS", 66, &grids::IQ2_VALUES, 32, grids::iq2_xxs_scales, grids::iq2_xxs),
+    grid(17, "IQ2_XS", 74, &grids::IQ2_VALUES, 16, grids::iq2_xs_scales, grids::iq2_xs),
+    grid(18, "IQ3_XXS", 98, &grids::IQ3_XXS_VALUES, 32, grids::iq3_xxs_scales, grids::iq3_xxs),
+    grid(19, "IQ1_S", 50, &grids::IQ1_VALUES, 32, grids::iq1_s_scales, grids::iq1_s),
+    grid(21, "IQ3_S", 110, &grids::IQ3_S_VALUES, 32, grids::iq3_s_scales, grids::iq3_s),
+    grid(22, "IQ2_S", 82, &grids::IQ2_VALUES, 16, grids::iq2_s_scales, grids::iq2_s),
+    grid(29, "IQ1_M", 56, &grids::IQ1_VALUES, 16, grids::iq1_m_scales, grids::iq1_m),
 ];

@@ -1,9 +1,10 @@
 //! GGUF, the file of ggml and llama.cpp: metadata, a table of tensors, their blocks.
 //!
-//! Blocks are repacked without loss into the encodings of `weights/`: the same codes and scales in another order. Types
-//! whose codes point into fixed grids of vectors (IQ1, IQ2, IQ3) are not read.
+//! Blocks are repacked without loss into the encodings of `weights/`: the same codes and scales in another order. Codes of
+//! types with fixed grids of vectors (IQ1, IQ2, IQ3) become those of the vectors' coordinates: 5 or 6 bits a weight.
 
 mod cursor;
+mod grids;
 mod header;
 mod kinds;
 mod metadata;

@@ -14,15 +14,13 @@ use crate::{Error, Result};
 
 /// The weight that `data`, whole blocks of `info`'s type, holds.
 pub fn weight(file: &str, info: &TensorInfo, data: &[u8]) -> Result<Weight> {
-    if let Form::Dense(dtype) = info.kind.form {
-        return dense(info, dtype, data);
-    }
-    if info.shape.len() < 2 {
+    if info.shape.len() < 2 && !matches!(info.kind.form, Form::Dense(_)) {
         let what = format!("{file}: tensor `{}` has one dimension and type {}", info.name, info.kind.name);
         return Err(Error::Unsupported(what));
     }
     let blocks = Blocks::new(info, data);
     let encoded: Encoded = match &info.kind.form {
+        Form::Dense(dtype) => return dense(info, *dtype, data),
         Form::Affine { bits, scale, zero, codes } => {
             let zero = match *zero {
                 Zero::Middle => affine::Zero::Middle,
@@ -60,10 +58,6 @@ pub fn weight(file: &str, info: &TensorInfo, data: &[u8]) -> Result<Weight> {
             let codes = blocks.codes(*codes, *bits as u32)?;
             KQuant::new(info.shape.clone(), [*bits, *group, *scale_bits], minima, codes, scales, halves)?.into()
         }
-        Form::Dense(_) | Form::Grid => {
-            let what = format!("{file}: tensor `{}` has ggml type {}", info.name, info.kind.name);
-            return Err(Error::Unsupported(what));
-        }
     };
     Ok(Weight::Encoded(Arc::new(encoded)))
 }
@@ -99,7 +93,7 @@ impl<'a> Blocks<'a> {
     fn new(info: &TensorInfo, data: &'a [u8]) -> Self {
         let cols: usize = info.shape.iter().skip(1).product();
         let (block, bytes) = (info.kind.block, info.kind.bytes);
-        Blocks { data, rows: info.shape[0], per_row: cols / block, block, bytes }
+        Blocks { data, rows: info.shape.first().copied().unwrap_or(1), per_row: cols / block, block, bytes }
     }
 
     fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
