@@ -38,10 +38,10 @@ impl Quantised {
         let values = rows.values.chunks_exact_mut(k);
         let parts = values.zip(rows.scales.chunks_exact_mut(blocks)).zip(rows.sums.chunks_exact_mut(groups));
         threads.for_each(parts.zip(x.chunks_exact(k)).collect(), |(((values, scales), sums), x)| {
-            for (i, (x, values)) in x.chunks(block).zip(values.chunks_mut(block)).enumerate() {
-                let (scale, sum) = quantise(level, x, values);
-                scales[i] = scale;
-                sums[i * block / source.group] += scale * sum as f32;
+            let mut of_integers = vec![0f32; blocks];
+            quantise(level, x, block, values, scales, &mut of_integers);
+            for (i, (scale, sum)) in scales.iter().zip(of_integers).enumerate() {
+                sums[i * block / source.group] += scale * sum;
             }
         });
         rows
@@ -72,32 +72,43 @@ pub fn arrange<'a>(bits: usize, width: usize, out: &mut [u32], unit: impl Fn(usi
 }
 
 multiversion! {
-    /// `out = round(x / scale)` with the largest |x| at 127; gives the scale and the sum of the integers. A block with a
-    /// value that is not finite has the scale NaN.
-    fn quantise = quantise_body(x: &[f32], out: &mut [i8]) -> (f32, i32)
+    /// `out = round(x / scale)` with the largest |x| of a block at 127; gives each block's scale and the sum of its
+    /// integers. A block with a value that is not finite has the scale NaN.
+    pub fn quantise = quantise_body(x: &[f32], block: usize, out: &mut [i8], scales: &mut [f32], sums: &mut [f32])
 }
 
 #[inline(always)]
-fn quantise_body<const FMA: bool>(x: &[f32], out: &mut [i8]) -> (f32, i32) {
-    let mut most = [0f32; 16];
-    let (mut finite, (whole, rest)) = (0f32, x.as_chunks::<16>());
-    for x in whole {
-        for (most, x) in most.iter_mut().zip(x) {
-            let size = x.abs();
-            *most = if size > *most { size } else { *most };
+fn quantise_body<const FMA: bool>(x: &[f32], block: usize, out: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    let blocks = x.chunks(block).zip(out.chunks_mut(block));
+    for ((x, out), (scale, sum)) in blocks.zip(scales.iter_mut().zip(sums)) {
+        (*scale, *sum) = quantise_block(x, out);
+    }
+}
+
+#[inline(always)]
+fn quantise_block(x: &[f32], out: &mut [i8]) -> (f32, f32) {
+    const LANES: usize = 16;
+    // 0 · x is NaN unless x is finite.
+    let (mut most, mut finite) = ([0f32; LANES], [0f32; LANES]);
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut end = [0f32; LANES];
+    end[..rest.len()].copy_from_slice(rest);
+    for x in whole.iter().chain([&end]) {
+        for i in 0..LANES {
+            let size = x[i].abs();
+            most[i] = if size > most[i] { size } else { most[i] };
+            finite[i] += 0.0 * x[i];
         }
     }
-    for x in rest {
-        most[0] = if x.abs() > most[0] { x.abs() } else { most[0] };
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            most[i] = if most[i + width] > most[i] { most[i + width] } else { most[i] };
+            finite[i] += finite[i + width];
+        }
     }
-    // 0 · x is NaN unless x is finite.
-    for x in x {
-        finite += 0.0 * x;
-    }
-    let mut largest = 0f32;
-    for most in most {
-        largest = if most > largest { most } else { largest };
-    }
+    let (largest, finite) = (most[0], finite[0]);
     let scale = largest / LARGEST;
     let inverse = if scale > 0.0 { LARGEST / largest } else { 0.0 };
     let mut sum = 0i32;
@@ -108,7 +119,7 @@ fn quantise_body<const FMA: bool>(x: &[f32], out: &mut [i8]) -> (f32, i32) {
         *out = rounded;
         sum += i32::from(rounded);
     }
-    (scale + finite, sum)
+    (scale + finite, sum as f32)
 }
 
 /// A weight as bytes: `W = byte · scale + offset`.
@@ -118,13 +129,13 @@ pub struct ByteSource<'a> {
     pub lookup: bool,
     pub tables: Vec<[u8; 16]>,
     /// What a step of each table's bytes stands for.
-    steps: Vec<f32>,
+    pub steps: Vec<f32>,
     /// Taken from every byte by the kernels.
     shift: f32,
 }
 
 /// The byte that stands for 0 in tables.
-const ZERO: f32 = 128.0;
+pub const ZERO: f32 = 128.0;
 
 impl<'a> ByteSource<'a> {
     /// `level` is one whose kernels multiply bytes.

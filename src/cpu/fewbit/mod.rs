@@ -4,6 +4,8 @@ mod activations;
 pub use activations::Activations;
 
 #[cfg(target_arch = "x86_64")]
+mod blocks;
+#[cfg(target_arch = "x86_64")]
 mod byte_products;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
