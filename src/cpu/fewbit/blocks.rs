@@ -18,7 +18,8 @@ pub fn takes(level: Level, source: &Source, block: usize) -> bool {
 
 /// `out = x · Wᵀ`, row by row of x.
 pub fn product(threads: &Threads, block: usize, x: &[f32], source: &Source, out: &mut [f32]) {
-    let bytes = ByteSource::new(Level::Avx512, source);
+    // What bytes stand for; x knows their middle.
+    let bytes = ByteSource::new(source, 0.0);
     let lines: Vec<_> = x.chunks_exact(source.cols).map(|x| Line::new(threads.level(), source, block, x)).collect();
     let tables: Vec<[u8; 64]> = match bytes.lookup {
         true => bytes.tables.iter().map(|table| std::array::from_fn(|i| table[i % 16])).collect(),

@@ -1,8 +1,6 @@
 //! Activations of 8 bits: each block of a row of x as integers and a scale (dynamic quantisation, symmetric).
 
 use super::source::{Every, Extras, Source, center};
-use crate::cpu::Threads;
-use crate::cpu::simd::fewbit::{byte_shift, order};
 use crate::cpu::simd::{Level, multiversion};
 
 /// The longest block of x that shares a scale.
@@ -18,57 +16,6 @@ pub fn block(source: &Source) -> Option<usize> {
         return Some(MAX_BLOCK);
     }
     (STEP..=MAX_BLOCK).rev().step_by(STEP).find(|&block| source.group.is_multiple_of(block))
-}
-
-/// Rows of x as integers.
-pub struct Quantised {
-    /// `[m, k]`
-    pub values: Vec<i8>,
-    /// `[m, blocks]`: what an integer stands for.
-    pub scales: Vec<f32>,
-    /// `[m, groups]`: sums of what the integers stand for.
-    pub sums: Vec<f32>,
-}
-
-impl Quantised {
-    pub fn new(threads: &Threads, source: &Source, block: usize, x: &[f32]) -> Self {
-        let (k, level) = (source.cols, threads.level());
-        let (m, blocks, groups) = (x.len() / k, k.div_ceil(block), source.groups());
-        let mut rows = Quantised { values: vec![0; m * k], scales: vec![0.0; m * blocks], sums: vec![0.0; m * groups] };
-        let values = rows.values.chunks_exact_mut(k);
-        let parts = values.zip(rows.scales.chunks_exact_mut(blocks)).zip(rows.sums.chunks_exact_mut(groups));
-        threads.for_each(parts.zip(x.chunks_exact(k)).collect(), |(((values, scales), sums), x)| {
-            let mut of_integers = vec![0f32; blocks];
-            quantise(level, x, block, values, scales, &mut of_integers);
-            for (i, (scale, sum)) in scales.iter().zip(of_integers).enumerate() {
-                sums[i * block / source.group] += scale * sum;
-            }
-        });
-        rows
-    }
-
-    /// The integers of unit `at` of row `row`: fewer at the end of a row of `k`, none behind the last row.
-    pub fn unit(&self, k: usize, row: usize, at: usize, unit: usize) -> &[i8] {
-        let row = self.values.get(row * k..(row + 1) * k).unwrap_or(&[]);
-        &row[(at * unit).min(row.len())..((at + 1) * unit).min(row.len())]
-    }
-}
-
-/// Words `[lines, quads, width]` of the integers that `unit` names for a line and one of `width` neighbours, zeros where
-/// there are none.
-pub fn arrange<'a>(bits: usize, width: usize, out: &mut [u32], unit: impl Fn(usize, usize) -> &'a [i8]) {
-    let (codes, position) = order(bits);
-    let position = &position[..codes / 4];
-    for (line, out) in out.chunks_exact_mut(position.len() * width).enumerate() {
-        for i in 0..width {
-            let mut own = [0u8; 32];
-            let values = unit(line, i);
-            own[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
-            for (out, place) in out[i..].iter_mut().step_by(width).zip(position) {
-                *out = u32::from_le_bytes(place.map(|at| own[at % 32]));
-            }
-        }
-    }
 }
 
 multiversion! {
@@ -130,7 +77,6 @@ pub struct ByteSource<'a> {
     pub tables: Vec<[u8; 16]>,
     /// What a step of each table's bytes stands for.
     pub steps: Vec<f32>,
-    /// Taken from every byte by the kernels.
     shift: f32,
 }
 
@@ -138,10 +84,9 @@ pub struct ByteSource<'a> {
 pub const ZERO: f32 = 128.0;
 
 impl<'a> ByteSource<'a> {
-    /// `level` is one whose kernels multiply bytes.
-    pub fn new(level: Level, source: &'a Source<'a>) -> Self {
+    /// Kernels take `shift` from every byte before they multiply.
+    pub fn new(source: &'a Source<'a>, shift: f32) -> Self {
         let lookup = source.palette();
-        let shift = byte_shift(level, source.bits, lookup);
         let mut bytes = ByteSource { source, lookup, tables: vec![[0; 16]], steps: vec![1.0], shift };
         if lookup {
             let step = |table: &[f32; 64]| table.iter().fold(0f32, |m, v| m.max(v.abs())) / LARGEST;

@@ -114,6 +114,11 @@ impl<'a> Source<'a> {
         self.cols.div_ceil(self.group)
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn palette(&self) -> bool {
+        matches!(self.weight, Encoded::Palette(_))
+    }
+
     /// Bytes of the codes from row `row` on, a multiple of `dim`.
     pub fn codes_from(&self, row: usize) -> &'a [u8] {
         &self.codes[4 * self.row_words * (row / self.dim)..]
@@ -197,10 +202,6 @@ impl<'a> Source<'a> {
     /// Whether weights are values, without scale and offset.
     pub fn plain(&self) -> bool {
         matches!(self.weight, Encoded::Palette(w) if w.scale().is_none())
-    }
-
-    pub fn palette(&self) -> bool {
-        matches!(self.weight, Encoded::Palette(_))
     }
 
     /// Scales in half precision and zeros in bytes, `[rows, groups]`, where they are stored like this; none where all

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::super::unroll::unroll;
 use super::block_line::{BlockLine, LANES};
-use super::block_steps::Step;
+use super::block_steps::{Step, available};
 
 /// Rows of the weight at a time: they share the loads of x.
 const ROWS: usize = 4;
@@ -25,16 +25,6 @@ pub struct BlockDot<'a> {
     /// `[rows, blocks]`, of integers with scales; none: all are the middle that `x` knows.
     pub zeros: &'a [u8],
     pub x: &'a BlockLine,
-}
-
-/// Whether the processor has what the kernels need.
-pub fn available() -> bool {
-    is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vnni")
-        && is_x86_feature_detected!("avx512vbmi")
-        && is_x86_feature_detected!("gfni")
 }
 
 /// The sums of rows `first ..`, as many as `out` has.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::block_steps::Step;
+use super::block_steps::{Step, available};
 
 pub const LANES: usize = 16;
 
@@ -24,7 +24,7 @@ pub struct BlockLine {
 impl BlockLine {
     /// `values`: integers of x; `middle`: the byte that stands for 0. The processor has what `block_dot` needs.
     pub fn new(bits: usize, block: usize, middle: i32, values: &[i8], scales: Vec<f32>, sums: Vec<f32>) -> Self {
-        assert!(super::block_dot::available() && block > 0 && block.is_multiple_of(32));
+        assert!(available() && block > 0 && block.is_multiple_of(32));
         let (blocks, padded) = (values.len().div_ceil(block), |mut values: Vec<f32>| {
             values.resize(values.len().next_multiple_of(LANES), 0.0);
             values

@@ -4,6 +4,19 @@ use std::arch::x86_64::*;
 
 use super::super::unroll::unroll;
 
+/// Whether the processor has what the kernels by blocks need.
+pub fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("gfni")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("fma")
+}
+
 /// The codes that a row is read by: one vector of bytes or part of one.
 pub struct Step<const BITS: usize>;
 

@@ -13,8 +13,9 @@ mod quads;
 mod tile;
 mod values;
 
-pub use block_dot::{BlockDot, available as has_block_dot, block_dot};
+pub use block_dot::{BlockDot, block_dot};
 pub use block_line::BlockLine;
+pub use block_steps::available as has_block_dot;
 pub use byte_dot::ByteDot;
 pub use byte_tile::{ByteColumns, ByteRows};
 pub use bytes::{byte_level, byte_shift, dot_bytes, takes_bytes, tile_bytes};
