@@ -33,7 +33,10 @@ impl Threads {
         if count == 1 {
             return Ok(Self::single());
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().map_err(|e| {
+        // Who makes the pool is usually who uses it: as one of its threads it need not hand its work to another and sleep.
+        // The others still are `count`, for work from elsewhere. A thread can be part of one pool only.
+        let with_this = rayon::ThreadPoolBuilder::new().num_threads(count + 1).use_current_thread().build();
+        let pool = with_this.or_else(|_| rayon::ThreadPoolBuilder::new().num_threads(count).build()).map_err(|e| {
             crate::Error::Usage(format!("cannot start {count} threads ({e}); use a smaller `--threads`"))
         })?;
         Ok(Threads { pool: Some(std::sync::Arc::new(pool)), ..Self::single() }.counting(count))

@@ -1,11 +1,14 @@
 //! Products with activations of 8 bits.
 
-use super::bytes::{ByteSource, Quantised, arrange, block};
+use super::byte_rows::{Quantised, arrange};
+use super::bytes::{ByteSource, block};
 use super::source::{Every, Source};
 use super::{dots, tiles};
 use crate::cpu::Threads;
 use crate::cpu::simd::Level;
-use crate::cpu::simd::fewbit::{ByteColumns, ByteDot, ByteRows, Lines, byte_level, dot_bytes, takes_bytes, tile_bytes};
+use crate::cpu::simd::fewbit::{
+    ByteColumns, ByteDot, ByteRows, Lines, byte_level, byte_shift, dot_bytes, takes_bytes, tile_bytes,
+};
 
 /// The level whose kernels take this weight and the length of the blocks of x, if there are such kernels.
 pub fn takes(level: Level, source: &Source) -> Option<(Level, usize)> {
@@ -13,9 +16,13 @@ pub fn takes(level: Level, source: &Source) -> Option<(Level, usize)> {
     Some((level, block(source)?))
 }
 
+fn byte_source<'a>(level: Level, source: &'a Source<'a>) -> ByteSource<'a> {
+    ByteSource::new(source, byte_shift(level, source.bits, source.palette()))
+}
+
 /// `out = x · Wᵀ`, row by row of x.
 pub fn by_dots(threads: &Threads, level: Level, block: usize, x: &[f32], source: &Source, out: &mut [f32]) {
-    let (k, unit, groups, bytes) = (source.cols, source.unit(), source.groups(), ByteSource::new(level, source));
+    let (k, unit, groups, bytes) = (source.cols, source.unit(), source.groups(), byte_source(level, source));
     let frame = dots::Frame::new(source, crate::cpu::simd::fewbit::lanes(level));
     let (lanes, blocks) = (frame.lanes, k.div_ceil(block));
     let rows = Quantised::new(threads, source, block, x);
@@ -45,7 +52,7 @@ pub fn by_dots(threads: &Threads, level: Level, block: usize, x: &[f32], source:
 
 /// `out = x · Wᵀ` for some rows of x.
 pub fn by_tiles(threads: &Threads, level: Level, block: usize, x: &[f32], source: &Source, out: &mut [f32]) {
-    let (k, unit, groups, bytes) = (source.cols, source.unit(), source.groups(), ByteSource::new(level, source));
+    let (k, unit, groups, bytes) = (source.cols, source.unit(), source.groups(), byte_source(level, source));
     let (m, units, blocks) = (x.len() / k, k.div_ceil(unit), k.div_ceil(block));
     let width = tiles::width(m);
     let rows = Quantised::new(threads, source, block, x);

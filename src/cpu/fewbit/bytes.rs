@@ -1,8 +1,6 @@
 //! Activations of 8 bits: each block of a row of x as integers and a scale (dynamic quantisation, symmetric).
 
 use super::source::{Every, Extras, Source, center};
-use crate::cpu::Threads;
-use crate::cpu::simd::fewbit::{byte_shift, order};
 use crate::cpu::simd::{Level, multiversion};
 
 /// The longest block of x that shares a scale.
@@ -20,84 +18,44 @@ pub fn block(source: &Source) -> Option<usize> {
     (STEP..=MAX_BLOCK).rev().step_by(STEP).find(|&block| source.group.is_multiple_of(block))
 }
 
-/// Rows of x as integers.
-pub struct Quantised {
-    /// `[m, k]`
-    pub values: Vec<i8>,
-    /// `[m, blocks]`: what an integer stands for.
-    pub scales: Vec<f32>,
-    /// `[m, groups]`: sums of what the integers stand for.
-    pub sums: Vec<f32>,
-}
-
-impl Quantised {
-    pub fn new(threads: &Threads, source: &Source, block: usize, x: &[f32]) -> Self {
-        let (k, level) = (source.cols, threads.level());
-        let (m, blocks, groups) = (x.len() / k, k.div_ceil(block), source.groups());
-        let mut rows = Quantised { values: vec![0; m * k], scales: vec![0.0; m * blocks], sums: vec![0.0; m * groups] };
-        let values = rows.values.chunks_exact_mut(k);
-        let parts = values.zip(rows.scales.chunks_exact_mut(blocks)).zip(rows.sums.chunks_exact_mut(groups));
-        threads.for_each(parts.zip(x.chunks_exact(k)).collect(), |(((values, scales), sums), x)| {
-            for (i, (x, values)) in x.chunks(block).zip(values.chunks_mut(block)).enumerate() {
-                let (scale, sum) = quantise(level, x, values);
-                scales[i] = scale;
-                sums[i * block / source.group] += scale * sum as f32;
-            }
-        });
-        rows
-    }
-
-    /// The integers of unit `at` of row `row`: fewer at the end of a row of `k`, none behind the last row.
-    pub fn unit(&self, k: usize, row: usize, at: usize, unit: usize) -> &[i8] {
-        let row = self.values.get(row * k..(row + 1) * k).unwrap_or(&[]);
-        &row[(at * unit).min(row.len())..((at + 1) * unit).min(row.len())]
-    }
-}
-
-/// Words `[lines, quads, width]` of the integers that `unit` names for a line and one of `width` neighbours, zeros where
-/// there are none.
-pub fn arrange<'a>(bits: usize, width: usize, out: &mut [u32], unit: impl Fn(usize, usize) -> &'a [i8]) {
-    let (codes, position) = order(bits);
-    let position = &position[..codes / 4];
-    for (line, out) in out.chunks_exact_mut(position.len() * width).enumerate() {
-        for i in 0..width {
-            let mut own = [0u8; 32];
-            let values = unit(line, i);
-            own[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
-            for (out, place) in out[i..].iter_mut().step_by(width).zip(position) {
-                *out = u32::from_le_bytes(place.map(|at| own[at % 32]));
-            }
-        }
-    }
-}
-
 multiversion! {
-    /// `out = round(x / scale)` with the largest |x| at 127; gives the scale and the sum of the integers. A block with a
-    /// value that is not finite has the scale NaN.
-    fn quantise = quantise_body(x: &[f32], out: &mut [i8]) -> (f32, i32)
+    /// `out = round(x / scale)` with the largest |x| of a block at 127; gives each block's scale and the sum of its
+    /// integers. A block with a value that is not finite has the scale NaN.
+    pub fn quantise = quantise_body(x: &[f32], block: usize, out: &mut [i8], scales: &mut [f32], sums: &mut [f32])
 }
 
 #[inline(always)]
-fn quantise_body<const FMA: bool>(x: &[f32], out: &mut [i8]) -> (f32, i32) {
-    let mut most = [0f32; 16];
-    let (mut finite, (whole, rest)) = (0f32, x.as_chunks::<16>());
-    for x in whole {
-        for (most, x) in most.iter_mut().zip(x) {
-            let size = x.abs();
-            *most = if size > *most { size } else { *most };
+fn quantise_body<const FMA: bool>(x: &[f32], block: usize, out: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    let blocks = x.chunks(block).zip(out.chunks_mut(block));
+    for ((x, out), (scale, sum)) in blocks.zip(scales.iter_mut().zip(sums)) {
+        (*scale, *sum) = quantise_block(x, out);
+    }
+}
+
+#[inline(always)]
+fn quantise_block(x: &[f32], out: &mut [i8]) -> (f32, f32) {
+    const LANES: usize = 16;
+    // 0 · x is NaN unless x is finite.
+    let (mut most, mut finite) = ([0f32; LANES], [0f32; LANES]);
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut end = [0f32; LANES];
+    end[..rest.len()].copy_from_slice(rest);
+    for x in whole.iter().chain([&end]) {
+        for i in 0..LANES {
+            let size = x[i].abs();
+            most[i] = if size > most[i] { size } else { most[i] };
+            finite[i] += 0.0 * x[i];
         }
     }
-    for x in rest {
-        most[0] = if x.abs() > most[0] { x.abs() } else { most[0] };
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            most[i] = if most[i + width] > most[i] { most[i + width] } else { most[i] };
+            finite[i] += finite[i + width];
+        }
     }
-    // 0 · x is NaN unless x is finite.
-    for x in x {
-        finite += 0.0 * x;
-    }
-    let mut largest = 0f32;
-    for most in most {
-        largest = if most > largest { most } else { largest };
-    }
+    let (largest, finite) = (most[0], finite[0]);
     let scale = largest / LARGEST;
     let inverse = if scale > 0.0 { LARGEST / largest } else { 0.0 };
     let mut sum = 0i32;
@@ -108,7 +66,7 @@ fn quantise_body<const FMA: bool>(x: &[f32], out: &mut [i8]) -> (f32, i32) {
         *out = rounded;
         sum += i32::from(rounded);
     }
-    (scale + finite, sum)
+    (scale + finite, sum as f32)
 }
 
 /// A weight as bytes: `W = byte · scale + offset`.
@@ -118,19 +76,17 @@ pub struct ByteSource<'a> {
     pub lookup: bool,
     pub tables: Vec<[u8; 16]>,
     /// What a step of each table's bytes stands for.
-    steps: Vec<f32>,
-    /// Taken from every byte by the kernels.
+    pub steps: Vec<f32>,
     shift: f32,
 }
 
 /// The byte that stands for 0 in tables.
-const ZERO: f32 = 128.0;
+pub const ZERO: f32 = 128.0;
 
 impl<'a> ByteSource<'a> {
-    /// `level` is one whose kernels multiply bytes.
-    pub fn new(level: Level, source: &'a Source<'a>) -> Self {
+    /// Kernels take `shift` from every byte before they multiply.
+    pub fn new(source: &'a Source<'a>, shift: f32) -> Self {
         let lookup = source.palette();
-        let shift = byte_shift(level, source.bits, lookup);
         let mut bytes = ByteSource { source, lookup, tables: vec![[0; 16]], steps: vec![1.0], shift };
         if lookup {
             let step = |table: &[f32; 64]| table.iter().fold(0f32, |m, v| m.max(v.abs())) / LARGEST;

@@ -4,13 +4,19 @@ mod activations;
 pub use activations::Activations;
 
 #[cfg(target_arch = "x86_64")]
+mod blocks;
+#[cfg(target_arch = "x86_64")]
 mod byte_products;
 #[cfg(target_arch = "x86_64")]
+mod byte_rows;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod dots;
 #[cfg(not(target_arch = "x86_64"))]
 mod narrow;
+#[cfg(target_arch = "aarch64")]
+mod narrow_bytes;
 #[cfg(target_arch = "x86_64")]
 mod panel;
 #[cfg(target_arch = "x86_64")]

@@ -13,13 +13,13 @@ use crate::cpu::simd::table::planes;
 const FEW_ROWS: usize = 4;
 
 /// `out = epilogue(x · Wᵀ)` for `m` rows of x; `false` where a packed product is better or no kernel takes this weight,
-/// and nothing was done. Activations are used as they are.
+/// and nothing was done. In browsers activations are used as they are: the download would grow.
 pub fn product(
     threads: &Threads,
     x: &[f32],
     m: usize,
     source: &Source,
-    _: Activations,
+    activations: Activations,
     epilogue: &Epilogue,
     out: &mut [f32],
 ) -> bool {
@@ -28,6 +28,11 @@ pub fn product(
     if m > FEW_ROWS || k == 0 || n == 0 || !regular {
         return false;
     }
+    #[cfg(target_arch = "aarch64")]
+    if activations == Activations::Int8 && super::narrow_bytes::product(threads, x, source, epilogue, out) {
+        return true;
+    }
+    let _ = activations;
     let kernel = Kernel::new(source);
     for (i, (x, out)) in x.chunks_exact(k).zip(out.chunks_exact_mut(n)).enumerate() {
         kernel.row(threads, i, x, epilogue, out);

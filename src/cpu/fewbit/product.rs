@@ -2,7 +2,7 @@
 
 use super::activations::Activations;
 use super::source::Source;
-use super::{byte_products, dots, tiles};
+use super::{blocks, byte_products, dots, tiles};
 use crate::cpu::Threads;
 use crate::cpu::gemm::epilogue::{Epilogue, finish};
 use crate::cpu::simd::fewbit::lanes;
@@ -34,8 +34,9 @@ pub fn product(
     };
     let lanes = lanes(bytes.map_or(level, |(level, _)| level));
     let (dots, tiles) = (dots::takes(source, lanes), tiles::takes(source, lanes));
+    let by_blocks = m <= FEW_ROWS && bytes.is_some_and(|(level, block)| blocks::takes(level, source, block));
     let packed = bytes.is_none() && m >= MANY_ROWS && lanes < MAX_LANES;
-    if k == 0 || packed || !(dots || tiles) {
+    if k == 0 || packed || !(dots || tiles || by_blocks) {
         return false;
     }
     if m * n == 0 {
@@ -44,6 +45,7 @@ pub fn product(
     let by_dots = dots && (m <= FEW_ROWS || !tiles);
     for (i, (x, out)) in x.chunks(MAX_ROWS * k).zip(out.chunks_mut(MAX_ROWS * n)).enumerate() {
         match (bytes, by_dots) {
+            (Some((_, block)), _) if by_blocks => blocks::product(threads, block, x, source, out),
             (None, true) => dots::product(threads, x, source, out),
             (None, false) => tiles::product(threads, x, source, out),
             (Some((level, block)), true) => byte_products::by_dots(threads, level, block, x, source, out),

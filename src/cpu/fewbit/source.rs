@@ -114,6 +114,11 @@ impl<'a> Source<'a> {
         self.cols.div_ceil(self.group)
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn palette(&self) -> bool {
+        matches!(self.weight, Encoded::Palette(_))
+    }
+
     /// Bytes of the codes from row `row` on, a multiple of `dim`.
     pub fn codes_from(&self, row: usize) -> &'a [u8] {
         &self.codes[4 * self.row_words * (row / self.dim)..]
@@ -183,7 +188,7 @@ impl<'a> Source<'a> {
 
 /// What the kernels ask that take codes by words.
 #[cfg(target_arch = "x86_64")]
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// Codes of the shortest run of whole words.
     pub fn unit(&self) -> usize {
         order(self.bits).0
@@ -199,8 +204,23 @@ impl Source<'_> {
         matches!(self.weight, Encoded::Palette(w) if w.scale().is_none())
     }
 
-    pub fn palette(&self) -> bool {
-        matches!(self.weight, Encoded::Palette(_))
+    /// Scales in half precision and zeros in bytes, `[rows, groups]`, where they are stored like this; none where all
+    /// scales are 1 and all zeros the middle.
+    pub fn stored_params(&self) -> Option<(&'a [u16], &'a [u8])> {
+        let (scales, zeros) = match self.weight {
+            Encoded::Palette(w) => (w.scale().map(|scale| &scale.values), &[][..]),
+            Encoded::Affine(w) => match w.zero() {
+                Zero::Middle => (Some(w.scales()), &[][..]),
+                Zero::PerGroup(zeros) => (Some(w.scales()), zeros.bytes()),
+                Zero::Offset(_) => return None,
+            },
+            _ => return None,
+        };
+        match scales {
+            None => Some((&[], zeros)),
+            Some(scales) if scales.dtype() == DType::F16 => Some((bytemuck::cast_slice(scales.bytes()), zeros)),
+            Some(_) => None,
+        }
     }
 }
 

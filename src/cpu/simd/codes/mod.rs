@@ -1,6 +1,8 @@
 //! Few-bit kernels for vectors of 16 bytes, which look up in 16 values: codes of any width become bytes, bytes become
 //! floats.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod bytes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
@@ -11,6 +13,8 @@ mod simd128;
 mod spread;
 mod vector;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use bytes::{ByteLine, ByteRow, shift as byte_shift};
 pub use product::Row;
 pub use spread::{Layout, STEP};
 
@@ -28,6 +32,35 @@ pub fn dot(row: &Row, x: &[f32]) -> f32 {
         match row.planes {
             Some(_) => product::dot::<Native, true>(row, x),
             None => product::dot::<Native, false>(row, x),
+        }
+    }
+}
+
+/// `Σ x · w` with activations of 8 bits.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn byte_dot(row: &ByteRow, x: &ByteLine) -> f32 {
+    #[cfg(target_arch = "aarch64")]
+    {
+        #[target_feature(enable = "neon,dotprod")]
+        fn fast(row: &ByteRow, x: &ByteLine) -> f32 {
+            // SAFETY: this function has the features.
+            unsafe {
+                match row.table {
+                    Some(_) => bytes::dot::<Native, true, true>(row, x),
+                    None => bytes::dot::<Native, false, true>(row, x),
+                }
+            }
+        }
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            // SAFETY: the processor has it.
+            return unsafe { fast(row, x) };
+        }
+    }
+    // SAFETY: as above.
+    unsafe {
+        match row.table {
+            Some(_) => bytes::dot::<Native, true, false>(row, x),
+            None => bytes::dot::<Native, false, false>(row, x),
         }
     }
 }
@@ -91,6 +124,39 @@ mod tests {
                     let got = f64::from(dot(&row, &x));
                     assert!((got - want).abs() <= 1e-6 * size, "{width} bits, {len} codes: {got}, not {want}");
                     x.truncate(len);
+                }
+            }
+        }
+    }
+
+    /// Integers at their limits, groups of one or more blocks and ragged ends, against f64.
+    #[test]
+    #[cfg(not(target_arch = "wasm32"))]
+    fn rows_of_bytes_are_multiplied() {
+        for width in 1..=8 {
+            for (len, group, block) in
+                [(1, 32, 32), (32, 32, 32), (33, 32, 32), (100, 64, 64), (500, 256, 128), (320, 96, 96)]
+            {
+                let (codes, packed) = codes(width, len);
+                let layout = Layout::new(width);
+                let table: [u8; 16] = std::array::from_fn(|i| (1 + i * 73 % 255) as u8);
+                let scales: Vec<f32> = (0..len.div_ceil(group)).map(|g| 0.3 + g as f32).collect();
+                let x_scales: Vec<f32> = (0..len.div_ceil(block)).map(|b| 1.0 + 0.7 * b as f32).collect();
+                let mut values: Vec<i8> = (0..len).map(|i| (i * 91 % 255) as i8).map(|x| x.max(-127)).collect();
+                for table in [Some(&table).filter(|_| width <= 4), None] {
+                    let (mut want, mut size) = (0f64, 0f64);
+                    for (i, (&code, &x)) in codes.iter().zip(&values).enumerate() {
+                        let byte = table.map_or(code, |table| table[usize::from(code)]);
+                        let byte = f64::from(byte) - f64::from(byte_shift(width, table.is_some()));
+                        let term = byte * f64::from(scales[i / group]) * f64::from(x) * f64::from(x_scales[i / block]);
+                        want += term;
+                        size += term.abs();
+                    }
+                    values.resize(len.next_multiple_of(STEP), 0);
+                    let row = ByteRow { codes: &packed, layout: &layout, table, scales: &scales, group };
+                    let got = f64::from(byte_dot(&row, &ByteLine { values: &values, scales: &x_scales, block }));
+                    assert!((got - want).abs() <= 1e-6 * size, "{width} bits, {len} codes: {got}, not {want}");
+                    values.truncate(len);
                 }
             }
         }

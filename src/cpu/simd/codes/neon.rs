@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::vector::Vector;
+use super::vector::{ByteVector, Vector};
 
 // SAFETY of all blocks: the trait's.
 impl Vector for uint8x16_t {
@@ -80,5 +80,38 @@ impl Vector for uint8x16_t {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         unsafe { vaddvq_f32(vreinterpretq_f32_u8(self)) }
+    }
+}
+
+// SAFETY of all blocks: the trait's.
+impl ByteVector for uint8x16_t {
+    #[inline(always)]
+    unsafe fn flip(self, bits: uint8x16_t) -> uint8x16_t {
+        unsafe { veorq_u8(self, bits) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const FAST: bool>(self, other: uint8x16_t, sum: uint8x16_t) -> uint8x16_t {
+        unsafe {
+            if FAST {
+                let mut sum = sum;
+                // There is no stable intrinsic for it.
+                std::arch::asm!(
+                    "sdot {sum:v}.4s, {a:v}.16b, {b:v}.16b",
+                    sum = inout(vreg) sum, a = in(vreg) self, b = in(vreg) other,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+                return sum;
+            }
+            let (a, b) = (vreinterpretq_s8_u8(self), vreinterpretq_s8_u8(other));
+            // Two products of 8 bits fit 16, unless all factors are −128.
+            let pairs = vmlal_high_s8(vmull_s8(vget_low_s8(a), vget_low_s8(b)), a, b);
+            vreinterpretq_u8_s32(vpadalq_s16(vreinterpretq_s32_u8(sum), pairs))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn floats([a, b]: [uint8x16_t; 2]) -> uint8x16_t {
+        unsafe { vreinterpretq_u8_f32(vcvtq_f32_s32(vaddq_s32(vreinterpretq_s32_u8(a), vreinterpretq_s32_u8(b)))) }
     }
 }

@@ -1,5 +1,7 @@
 //! Plain Rust, for processors without vectors and for tests of the kernels' text.
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::vector::ByteVector;
 use super::vector::Vector;
 
 #[derive(Clone, Copy)]
@@ -75,5 +77,29 @@ impl Vector for Portable {
 
     unsafe fn sum(self) -> f32 {
         floats(self).iter().sum()
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn integers(x: Portable) -> [i32; 4] {
+    bytemuck::cast(x.0)
+}
+
+// SAFETY of all blocks: the trait's.
+#[cfg(not(target_arch = "wasm32"))]
+impl ByteVector for Portable {
+    unsafe fn flip(self, bits: Self) -> Self {
+        words(self, bits, |x, y| x ^ y)
+    }
+
+    unsafe fn dot<const FAST: bool>(self, other: Self, sum: Self) -> Self {
+        let (sums, [x, y]) = (integers(sum), [self, other].map(|v| v.0.map(|byte| i32::from(byte as i8))));
+        let four = |lane: usize| (4 * lane..4 * lane + 4).map(|i| x[i] * y[i]).sum::<i32>();
+        Portable(bytemuck::cast(std::array::from_fn::<i32, 4, _>(|lane| sums[lane] + four(lane))))
+    }
+
+    unsafe fn floats([a, b]: [Self; 2]) -> Self {
+        let (a, b) = (integers(a), integers(b));
+        Portable(bytemuck::cast(std::array::from_fn::<f32, 4, _>(|i| (a[i] + b[i]) as f32)))
     }
 }

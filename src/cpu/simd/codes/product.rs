@@ -79,7 +79,7 @@ pub unsafe fn dot<V: Vector, const LOOKUP: bool>(row: &Row, x: &[f32]) -> f32 {
 
 /// What is left of `bytes` from `at` on, with zeros behind it.
 #[cold]
-fn end(bytes: &[u8], at: usize, out: &mut [u8; REACH]) -> *const u8 {
+pub fn end(bytes: &[u8], at: usize, out: &mut [u8; REACH]) -> *const u8 {
     let own = bytes.get(at..).unwrap_or(&[]);
     let len = own.len().min(REACH);
     out[..len].copy_from_slice(&own[..len]);

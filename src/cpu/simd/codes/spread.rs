@@ -31,6 +31,11 @@ impl Layout {
         }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn bits(&self) -> usize {
+        self.bits as usize
+    }
+
     /// Bytes of a step.
     pub fn step_bytes(&self) -> usize {
         STEP * self.bits as usize / 8

@@ -28,3 +28,18 @@ pub trait Vector: Copy {
     /// Of four f32.
     unsafe fn sum(self) -> f32;
 }
+
+/// What products of bytes ask beyond that.
+///
+/// # Safety
+/// That of `Vector`; with `FAST`, the processor has the instruction for it, and the caller is compiled for it.
+#[cfg(not(target_arch = "wasm32"))]
+#[allow(clippy::missing_safety_doc, reason = "said once for all methods")]
+pub trait ByteVector: Vector {
+    /// Exclusive or.
+    unsafe fn flip(self, bits: Self) -> Self;
+    /// Adds products of four neighbouring bytes each to 32-bit integers. Bytes are signed, those of `other` above −128.
+    unsafe fn dot<const FAST: bool>(self, other: Self, sum: Self) -> Self;
+    /// The sums of two vectors of 32-bit integers as f32.
+    unsafe fn floats(sums: [Self; 2]) -> Self;
+}

@@ -1,6 +1,9 @@
 //! Products with few-bit weights: a decode stage (`quads`, `values`) that the kernels share. What is added are
 //! encodings to stages and products to kernels; each pair is compiled, none is written.
 
+mod block_dot;
+mod block_line;
+mod block_steps;
 mod byte_dot;
 mod byte_tile;
 mod bytes;
@@ -10,6 +13,9 @@ mod quads;
 mod tile;
 mod values;
 
+pub use block_dot::{BlockDot, block_dot};
+pub use block_line::BlockLine;
+pub use block_steps::available as has_block_dot;
 pub use byte_dot::ByteDot;
 pub use byte_tile::{ByteColumns, ByteRows};
 pub use bytes::{byte_level, byte_shift, dot_bytes, takes_bytes, tile_bytes};
