@@ -17,8 +17,8 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Palette) -> Result<Coded> {
     let one_table = w.rows_per_table() >= rows;
     let held = match w.bits() {
         _ if !one_table || w.dim() > 1 => [0.0, 0.0],
-        ..=2 => [1.0, 2.0],
-        ..=4 => [1.0, 0.0],
+        1..=2 => [1.0, 2.0],
+        3..=4 => [1.0, 0.0],
         _ => [0.0, 0.0],
     };
     Ok(Coded {
