@@ -77,8 +77,8 @@ impl Session {
     }
 
     /// Which activations few-bit linear layers take that do not say it themselves; without this, f32. Int8 is faster and
-    /// off by at most 1/254 of the largest of up to 128 inputs; a device without kernels for it (GPUs, Arm) computes in
-    /// f32. Plans are built anew.
+    /// off by at most 1/254 of the largest of up to 128 inputs; a device without kernels for it computes in f32, and
+    /// so does a software GPU unless tuning finds integers faster. Plans are built anew.
     pub fn set_activations(&mut self, activations: Activations) {
         self.activations = activations;
         self.plans.clear();
