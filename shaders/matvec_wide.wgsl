@@ -1,6 +1,7 @@
 // y = x · Wᵀ for few rows of x: an invocation reads 16 bytes of codes at once, a word of each of four neighbouring rows
 // of W.
 //
+// feature: full
 // permute: weights with spans4
 // permute: wide
 // permute: one | four

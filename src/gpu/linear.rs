@@ -11,6 +11,7 @@ use super::gemm::{self, SUBGROUP_COLS};
 use super::int8;
 #[cfg(feature = "full")]
 use super::matvec_subgroup;
+#[cfg(feature = "full")]
 use super::matvec_wide;
 use super::product::{Operands, Product};
 use super::shader::matvec::{Params, decoding_four, decoding_one};
@@ -25,9 +26,6 @@ const MATVEC_ROWS: usize = 8;
 
 /// Parts into which a workgroup may split a column: the variants of `matvec`.
 const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
-
-/// Variants with activations of 8 bits.
-const ROUNDED: usize = if cfg!(feature = "full") { 2 } else { 0 };
 
 /// Longest run of columns that one of several parts takes at a time, a power of two.
 const LONGEST_SPAN: u32 = 32;
@@ -86,6 +84,19 @@ fn parts(e: &mut Emit, [k, n]: [usize; 2]) -> Result<Vec<Part>> {
     ranges(n, most, 1).map(part).collect()
 }
 
+/// How many variants read four rows of the weight at once, and how many have activations of 8 bits.
+#[cfg(feature = "full")]
+fn further(e: &Emit, sizes: [usize; 3], weight: &Coded, bytes: Option<&Coded>) -> (usize, usize) {
+    let wide = matvec_wide::suits(e, sizes, weight);
+    (if wide { matvec_wide::SPLITS.len() } else { 0 }, bytes.map_or(0, |_| int8::SPLITS.len()))
+}
+
+/// Small builds do without.
+#[cfg(not(feature = "full"))]
+fn further(_: &Emit, _: [usize; 3], _: &Coded, _: Option<&Coded>) -> (usize, usize) {
+    (0, 0)
+}
+
 #[cfg(feature = "full")]
 fn as_bytes(e: &mut Emit, window: &Window) -> Result<Option<Coded>> {
     if !e.may_round() {
@@ -138,8 +149,7 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
         default = SPLITS.len();
     }
     let narrow = SPLITS.len() + usize::from(subgroups);
-    let wide = if matvec_wide::suits(e, [m, k, n], &weight) { matvec_wide::SPLITS.len() } else { 0 };
-    let rounded = if bytes.is_some() { ROUNDED } else { 0 };
+    let (wide, rounded) = further(e, [m, k, n], &weight, bytes.as_ref());
     if !e.is_software() && wide + rounded > 0 {
         default = narrow + if rounded > 0 { wide } else { 0 };
     }
@@ -148,6 +158,7 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
     if let (Some(bytes), Some(&split)) = (bytes, variant.checked_sub(narrow + wide).and_then(|i| int8::SPLITS.get(i))) {
         return int8::matvec(e, [m, k, n], [first, total], bytes, split, epilogue);
     }
+    #[cfg(feature = "full")]
     if let Some(&split) = variant.checked_sub(narrow).and_then(|i| matvec_wide::SPLITS.get(i)) {
         return matvec_wide::dispatch(e, [m, k, n], [first, total], weight, split, epilogue);
     }

@@ -36,6 +36,7 @@ pub mod lookup;
 pub mod matmul_integer;
 #[cfg(feature = "full")]
 pub mod matvec_subgroup;
+#[cfg(feature = "full")]
 pub mod matvec_wide;
 pub mod movement;
 pub mod norm;
