@@ -17,11 +17,9 @@ use crate::tensor::{Shape, Tensor};
 use crate::weights::{Affine, Dual, Encoded, HalfFloat, Palette, Sparse};
 use crate::{Error, Result};
 
-/// Encodes a dense f32 weight `[rows, …]`. With `statistics` of its inputs, the rounding minimises the error of the
-/// outputs instead of that of the weights; they fit only where a row has as many weights as there are inputs.
-pub fn encode(weight: &Tensor, spec: &Spec, statistics: Option<&Statistics>) -> Result<Weight> {
-    let statistics = fitting(weight, statistics);
-    encode_with(weight, spec, statistics, statistics.and_then(Feedback::new).as_ref())
+/// Encodes a dense f32 weight `[rows, …]` by its values alone.
+pub fn encode(weight: &Tensor, spec: &Spec) -> Result<Weight> {
+    encode_with(weight, spec, None, None)
 }
 
 /// The statistics, if they are those of a weight's columns.
@@ -30,7 +28,8 @@ pub fn fitting<'a>(weight: &Tensor, statistics: Option<&'a Statistics>) -> Optio
     statistics.filter(|s| s.inputs == cols && s.samples > 0)
 }
 
-/// `encode` with feedback made before, for several encodings of one weight.
+/// Encodes a dense f32 weight `[rows, …]`. With `statistics` of its inputs and their feedback, the rounding minimises the
+/// error of the outputs instead of that of the weights; they fit only where a row has as many weights as there are inputs.
 pub fn encode_with(
     weight: &Tensor,
     spec: &Spec,
