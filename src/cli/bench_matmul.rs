@@ -108,7 +108,7 @@ pub fn run(global: &Global, options: &Matmul, repeat: usize, how: How) -> Result
         let dense = matrix(&mut random, n, k)?;
         let mut stored = Vec::with_capacity(specs.len());
         for spec in &specs {
-            let weight = encode(&dense, spec)?;
+            let weight = encode(&dense, spec, None)?;
             stored.push(Stored { spec: spec.clone(), bytes: weight.bytes(), weight });
         }
         for &m in &options.m {

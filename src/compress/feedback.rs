@@ -37,7 +37,7 @@ impl Statistics {
         if samples == 0 || x.len() != self.inputs * samples {
             return;
         }
-        let square = product::by_rows(x, x, samples);
+        let square = product::square(x, samples);
         self.second.iter_mut().zip(square).for_each(|(sum, s)| *sum += s);
         for (sum, x) in self.first.iter_mut().zip(x.chunks_exact(samples)) {
             *sum += x.iter().sum::<f32>();
@@ -51,7 +51,7 @@ impl Statistics {
         const FLOOR: f32 = 0.01;
         let diagonal: Vec<f32> = self.second.iter().step_by(self.inputs + 1).copied().collect();
         let mean = diagonal.iter().sum::<f32>() / self.inputs.max(1) as f32;
-        diagonal.iter().map(|d| if mean > 0.0 { d / mean + FLOOR } else { 1.0 }).collect()
+        diagonal.iter().map(|d| if mean > 0.0 { d.max(0.0) / mean + FLOOR } else { 1.0 }).collect()
     }
 
     /// `‖rows · X‖²`, all together; rows are `[inputs]`.

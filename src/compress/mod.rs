@@ -20,6 +20,7 @@ pub mod model;
 pub mod options;
 pub mod palette;
 pub mod product;
+pub mod refit;
 pub mod report;
 pub mod round;
 pub mod rules;

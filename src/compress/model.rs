@@ -29,8 +29,8 @@ pub enum Progress {
 }
 
 /// Encodes the weights that the rules name: of Conv, ConvTranspose, Gemm, MatMul and `fewbit.Linear`. `samples` are
-/// values of the model's only input; with them, rounding errors are fed back and biases corrected. Reports come in the
-/// order of the graph.
+/// values of the model's only input; with them, rounding errors are fed back, and each layer takes back what those before
+/// it left wrong. Reports come in the order of the graph.
 pub fn compress(
     model: &mut Model,
     rules: &Rules,
@@ -45,7 +45,9 @@ pub fn compress(
     }
     let ahead = |target: &Target| matches!(rules.find(&target.name), Some(Spec::Auto { .. } | Spec::LowRank { .. }));
     let mut statistics = match samples {
-        [_, ..] if targets.iter().any(ahead) => calibrate::statistics(model, &targets, samples, device, || progress(Progress::Calibrated))?,
+        [_, ..] if targets.iter().any(ahead) => {
+            calibrate::statistics(model, &targets, samples, device, || progress(Progress::Calibrated))?
+        }
         _ => HashMap::new(),
     };
     let jobs: Vec<Job> = targets
@@ -73,7 +75,7 @@ pub fn compress(
 fn run(model: &mut Model, job: &Job) -> Result<TensorReport> {
     let Job { target, spec } = job;
     let dense = dense(&model.graph, target)?;
-    let weight = encode(dense, spec).map_err(|e| of_weight(&target.name, e))?;
+    let weight = encode(dense, spec, None).map_err(|e| of_weight(&target.name, e))?;
     let report = TensorReport::new(target.name.clone(), spec.to_string(), dense, &weight, None)?;
     model.graph.weights.insert(target.weight, weight);
     Ok(report)
@@ -101,7 +103,9 @@ fn resolve_auto(
     for (at, (&i, effect)) in auto.iter().zip(effects).enumerate() {
         let Job { target, spec } = &jobs[i];
         let seen = target.inputs.and_then(|inputs| statistics.get(&inputs));
-        candidates.push(auto::candidates(dense(&model.graph, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?);
+        candidates.push(
+            auto::candidates(dense(&model.graph, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?,
+        );
         match budgets.iter_mut().find(|(known, _)| known == spec) {
             Some((_, members)) => members.push(at),
             None => budgets.push((spec.clone(), vec![at])),

@@ -6,7 +6,7 @@ use super::anchor::{self, Anchor};
 use super::bias;
 use super::calibrate::{self, Inputs};
 use super::drift::Drift;
-use super::encode::{encode_with, fitting};
+use super::encode::{Guide, encode, fitting};
 use super::feedback::{Feedback, Statistics};
 use super::report::TensorReport;
 use super::shrink::shrink;
@@ -17,6 +17,9 @@ use crate::graph::{Graph, Model, ValueId, Weight};
 use crate::runtime::Device;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
+
+/// Samples that are run, evenly spaced.
+const SAMPLES: usize = 32;
 
 /// A weight and what is to become of it.
 pub struct Job {
@@ -50,7 +53,8 @@ pub fn encode_all(
     mut done: impl FnMut(),
 ) -> Result<Vec<TensorReport>> {
     let (input, _) = calibrate::only_input(model)?;
-    let mut walk = Walk::new(model, input, samples, device);
+    let samples: Vec<Tensor> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).cloned().collect();
+    let mut walk = Walk::new(model, input, &samples, device);
     let most = calibrate::positions(samples.len());
     let mut reports: Vec<Option<TensorReport>> = vec![None; jobs.len()];
     for mut group in groups(&model.graph, jobs)? {
@@ -95,15 +99,15 @@ fn groups(graph: &Graph, jobs: &[Job]) -> Result<Vec<Group>> {
         let target = &jobs[job].target;
         let shape = dense(graph, target)?.shape();
         let rows = shape.first().copied().unwrap_or(0);
-        let outputs = if target.inputs.is_some() { rows } else { shape.get(1).copied().unwrap_or(0) };
+        let transposed = graph.nodes.get(at).is_some_and(|n| n.op == "ConvTranspose");
+        let outputs = if transposed { shape.get(1).copied().unwrap_or(0) } else { rows };
         let layer = Layer {
             job,
             anchor: anchor::find(graph, target, outputs),
             bias: bias::of(graph, target, outputs),
-            drift: Drift::new(rows, dense(graph, target)?.len() / rows.max(1)),
+            drift: Drift::default(),
         };
-        let known = target.inputs.and_then(|inputs| by_inputs.get(&inputs));
-        match known {
+        match target.inputs.and_then(|inputs| by_inputs.get(&inputs)) {
             Some(&group) => groups[group].layers.push(layer),
             None => {
                 target.inputs.map(|inputs| by_inputs.insert(inputs, groups.len()));
@@ -165,10 +169,6 @@ fn lack(seen: &Seen, anchor: &Anchor, layout: Layout, most: usize) -> Result<Opt
     Ok(Some((channels, positions, lack)))
 }
 
-fn env(name: &str, default: f32) -> f32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
 /// Whether the bias is right, too.
 fn encode_layer(
     model: &mut Model,
@@ -180,17 +180,20 @@ fn encode_layer(
     let dense = dense(&model.graph, target)?;
     let seen = fitting(dense, seen);
     let bias = layer.bias.filter(|_| seen.is_some_and(|s| !s.shared));
-    let centred = seen.filter(|_| bias.is_some() && env("FB_CENTRED", 1.0) > 0.0).map(Statistics::centred);
+    let centred = seen.filter(|_| bias.is_some()).map(Statistics::centred);
     // f16 is near enough not to need feedback.
-    let guide = centred.as_ref().or(seen).filter(|_| !matches!(spec, Spec::F16 | Spec::F32));
-    let feedback = guide.and_then(Feedback::new);
+    let guiding = centred.as_ref().or(seen).filter(|_| !matches!(spec, Spec::F16 | Spec::F32));
+    let feedback = guiding.and_then(Feedback::new);
+    let guide = guiding.map(|statistics| Guide { statistics, feedback: feedback.as_ref(), refit: true });
     let mut wanted = dense.clone();
     if let (Some(feedback), Some(seen), false) = (&feedback, seen, layer.drift.is_empty()) {
         let mean = seen.mean();
-        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()), env("FB_SHARE", 0.5));
-        wanted.slice_mut::<f32>()?.iter_mut().zip(by).for_each(|(w, by)| *w += by);
+        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()));
+        if by.iter().all(|v| v.is_finite()) {
+            wanted.slice_mut::<f32>()?.iter_mut().zip(by).for_each(|(w, by)| *w += by);
+        }
     }
-    let weight = encode_with(&wanted, spec, guide, feedback.as_ref())?;
+    let weight = encode(&wanted, spec, guide.as_ref())?;
     let report = TensorReport::new(target.name.clone(), spec.to_string(), dense, &weight, seen)?;
     let settled = match (bias, seen) {
         (Some(id), Some(seen)) => {

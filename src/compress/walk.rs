@@ -10,7 +10,7 @@ use crate::runtime::{Device, Session};
 use crate::tensor::Tensor;
 
 /// Share of the float weights' bytes that held values may take, of both models and all samples.
-const HELD: f64 = 0.3;
+const HELD: f64 = 0.75;
 
 type Values = BTreeMap<ValueId, Tensor>;
 
@@ -86,11 +86,8 @@ fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Resul
         return Ok(());
     }
     let graph = session.graph();
-    let inputs: Vec<(String, Tensor)> = graph
-        .inputs
-        .iter()
-        .filter_map(|id| Some((graph.value(*id).name.clone(), values.get(id)?.clone())))
-        .collect();
+    let inputs: Vec<(String, Tensor)> =
+        graph.inputs.iter().filter_map(|id| Some((graph.value(*id).name.clone(), values.get(id)?.clone()))).collect();
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let found = session.run(&inputs)?;
     values.extend(outputs.iter().copied().zip(found.into_iter().map(|(_, tensor)| tensor)));
@@ -115,10 +112,66 @@ fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]
     let free = |id: &&ValueId| !computed.contains(id) && !weights.contains_key(id);
     let mut inputs: Vec<ValueId> = needed.iter().filter(free).copied().collect();
     inputs.sort();
-    let mut part = Graph { name: graph.name.clone(), inputs, outputs: outputs.to_vec(), nodes, weights, values: graph.values.clone() };
+    let (name, outputs, values) = (graph.name.clone(), outputs.to_vec(), graph.values.clone());
+    let mut part = Graph { name, inputs, outputs, nodes, weights, values };
     // Names must tell inputs apart, and shapes are those of the values.
     for (i, value) in part.values.iter_mut().enumerate() {
         (value.name, value.dims, value.dtype) = (format!("value {i}"), None, None);
     }
     part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Attrs, Dim, Weight};
+    use crate::tensor::DType;
+
+    /// x → a = x + 1 → b = 2 a → c = b + a → d = 3 c, the factors weights; the encoded model's first factor is 4.
+    fn models() -> (Model, Model, [ValueId; 5]) {
+        let mut graph = Graph::default();
+        let x = graph.add_input("x", DType::F32, vec![Dim::Known(3)]);
+        let mut weight =
+            |name: &str, value: f32| graph.add_weight(name, Weight::Dense(Tensor::new([1], &[value]).unwrap()));
+        let [one, two, three] = [weight("one", 1.0), weight("two", 2.0), weight("three", 3.0)];
+        let mut node = |op: &str, name: &str, inputs: &[ValueId]| graph.add_node(op, name, inputs, Attrs::default());
+        let a = node("Add", "a", &[x, one]);
+        let b = node("Mul", "b", &[a, two]);
+        let c = node("Add", "c", &[b, a]);
+        let d = node("Mul", "d", &[c, three]);
+        graph.outputs.push(d);
+        let exact = Model { graph, ..Model::default() };
+        let mut encoded = exact.clone();
+        encoded.graph.weights.insert(two, Weight::Dense(Tensor::new([1], &[4f32]).unwrap()));
+        (exact, encoded, [x, a, b, c, d])
+    }
+
+    /// With room for what is held and without, both models give what whole runs give, for every sample.
+    #[test]
+    fn values_are_those_of_whole_runs() {
+        for allowed in [0, 1 << 20] {
+            let (exact, encoded, [x, a, b, c, d]) = models();
+            let samples = [[1f32, 2.0, 3.0], [-1.0, 0.5, 7.0]].map(|s| Tensor::new([3], &s).unwrap());
+            let mut walk = Walk::new(&exact, x, &samples, &Device::cpu(1).unwrap());
+            walk.allowed = allowed;
+            for (at, wanted, factor) in [(1, vec![a, b], 1.0), (2, vec![c], 1.0), (3, vec![c, d], 3.0)] {
+                let mut next = samples.iter();
+                walk.visit(&encoded, at, &wanted.iter().copied().collect(), |seen| {
+                    let x = next.next().unwrap().slice::<f32>()?;
+                    for (values, two) in [(seen.exact, 2.0), (seen.encoded, 4.0)] {
+                        let found = values[wanted.last().unwrap()].slice::<f32>()?;
+                        let expected = |x: &f32| match at {
+                            1 => two * (x + 1.0),
+                            _ => factor * (two + 1.0) * (x + 1.0),
+                        };
+                        assert_eq!(found, x.iter().map(expected).collect::<Vec<_>>(), "{allowed} {at}");
+                    }
+                    Ok(())
+                })
+                .unwrap();
+                assert!(next.next().is_none());
+            }
+            assert_eq!(walk.held[0][0].contains_key(&x), allowed == 0);
+        }
+    }
 }
