@@ -63,8 +63,8 @@ mod tests {
     use super::super::feedback::Statistics;
     use super::*;
 
-    /// Inputs that lost a part: the corrected weight comes nearer to the old output, and as near as the best, whose
-    /// errors are uncorrelated with the inputs.
+    /// Inputs that lost a part: the corrected weight comes nearer to the old output. Of the best weight, errors do not go
+    /// with the inputs at all; a share of the way there, the others' share is left.
     #[test]
     fn what_is_left_does_not_go_with_the_inputs() {
         let mut state = 11u64;
@@ -101,23 +101,20 @@ mod tests {
                     row.iter_mut().for_each(|v| *v -= mean);
                 }
             }
-            // Damping leaves a little.
+            // Damping leaves a little more than the share not taken.
+            let left = f64::from(1.0 - SHARE);
             for (row, old) in after.chunks(samples).zip(before.chunks(samples)) {
                 for i in 0..inputs {
                     let with = |row: &[f64]| -> f64 {
                         let mean = if centred { f64::from(statistics.mean()[i]) } else { 0.0 };
                         row.iter().enumerate().map(|(s, v)| v * (f64::from(seen[i * samples + s]) - mean)).sum()
                     };
-                    assert!(
-                        with(row).abs() < 0.1 * with(old).abs() + 0.5,
-                        "{centred} {i}: {} {}",
-                        with(row),
-                        with(old)
-                    );
+                    let (new, old) = (with(row), with(old));
+                    assert!((new - left * old).abs() < 0.1 * old.abs() + 0.1, "{centred} {i}: {new} of {old}");
                 }
             }
             let energy = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
-            assert!(energy(&after) < 0.7 * energy(&before), "{} {}", energy(&after), energy(&before));
+            assert!(energy(&after) < 0.8 * energy(&before), "{} {}", energy(&after), energy(&before));
         }
     }
 }
