@@ -60,7 +60,7 @@ fn assignment(grid: &impl Tables, matrix: &Matrix, rows_per_table: usize, codes:
     let mut assigned = Assignment { index: Vec::new(), factor: Vec::new() };
     for row in 0..matrix.rows {
         let codes = &codes.bytes()[row / dim * stride..][..stride];
-        let table = row / rows_per_table << bits;
+        let table = (row / rows_per_table) << bits;
         for col in 0..matrix.cols {
             let entry = (table + usize::from(bits::get(codes, col, bits))) * dim + row % dim;
             assigned.index.push(entry as u32);
