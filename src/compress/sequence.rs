@@ -180,7 +180,10 @@ fn encode_layer(
     let dense = dense(&model.graph, target)?;
     let seen = fitting(dense, seen);
     let bias = layer.bias.filter(|_| seen.is_some_and(|s| !s.shared));
-    let centred = seen.filter(|_| bias.is_some()).map(Statistics::centred);
+    // Linear layers come after normalisations, and a bias settles the mean. Means of a convolution's inputs differ from
+    // image to image, so that its errors count with them.
+    let steady = matches!(target.inputs, Some((_, Layout::ChannelsLast))) && bias.is_some();
+    let centred = seen.filter(|_| steady).map(Statistics::centred);
     // f16 is near enough not to need feedback.
     let guiding = centred.as_ref().or(seen).filter(|_| !matches!(spec, Spec::F16 | Spec::F32));
     let feedback = guiding.and_then(Feedback::new);
