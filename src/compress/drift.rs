@@ -5,9 +5,6 @@
 use super::feedback::Feedback;
 use super::product;
 
-/// Share of the correction that is made: what few samples show is not all there.
-const SHARE: f32 = 0.5;
-
 /// How `E` goes with the inputs.
 #[derive(Default)]
 pub struct Drift {
@@ -39,8 +36,9 @@ impl Drift {
         self.first.iter().map(|sum| sum / self.samples.max(1) as f32).collect()
     }
 
-    /// `[rows, inputs]` to add to the weight. `mean`: of the inputs, if a bias takes the mean of E back.
-    pub fn correction(&self, feedback: &Feedback, mean: Option<&[f32]>) -> Vec<f32> {
+    /// `[rows, inputs]` to add to the weight, a share of what takes E back. `mean`: of the inputs, if a bias takes back the
+    /// mean of E.
+    pub fn correction(&self, feedback: &Feedback, mean: Option<&[f32]>, share: f32) -> Vec<f32> {
         let inputs = self.cross.len() / self.first.len().max(1);
         let mut cross = self.cross.clone();
         if let Some(mean) = mean {
@@ -49,7 +47,7 @@ impl Drift {
             }
         }
         let mut correction = feedback.solve(&cross);
-        correction.iter_mut().for_each(|c| *c *= SHARE);
+        correction.iter_mut().for_each(|c| *c *= share);
         correction
     }
 
@@ -64,7 +62,7 @@ mod tests {
     use super::*;
 
     /// Inputs that lost a part: the corrected weight comes nearer to the old output. Of the best weight, errors do not go
-    /// with the inputs at all; a share of the way there, the others' share is left.
+    /// with the inputs at all; half of the way there, half of that is left.
     #[test]
     fn what_is_left_does_not_go_with_the_inputs() {
         let mut state = 11u64;
@@ -92,7 +90,7 @@ mod tests {
             let mean = statistics.mean();
             let (of, mean) =
                 if centred { (statistics.centred(), Some(mean.as_slice())) } else { (statistics.clone(), None) };
-            let by = drift.correction(&Feedback::new(&of).unwrap(), mean);
+            let by = drift.correction(&Feedback::new(&of).unwrap(), mean, 0.5);
             let corrected: Vec<f32> = weight.iter().zip(by).map(|(w, by)| w + by).collect();
             let mut after = lacks(&corrected);
             if centred {
@@ -101,8 +99,7 @@ mod tests {
                     row.iter_mut().for_each(|v| *v -= mean);
                 }
             }
-            // Damping leaves a little more than the share not taken.
-            let left = f64::from(1.0 - SHARE);
+            // Damping leaves a little more than the half not taken.
             for (row, old) in after.chunks(samples).zip(before.chunks(samples)) {
                 for i in 0..inputs {
                     let with = |row: &[f64]| -> f64 {
@@ -110,7 +107,7 @@ mod tests {
                         row.iter().enumerate().map(|(s, v)| v * (f64::from(seen[i * samples + s]) - mean)).sum()
                     };
                     let (new, old) = (with(row), with(old));
-                    assert!((new - left * old).abs() < 0.1 * old.abs() + 0.1, "{centred} {i}: {new} of {old}");
+                    assert!((new - 0.5 * old).abs() < 0.1 * old.abs() + 0.1, "{centred} {i}: {new} of {old}");
                 }
             }
             let energy = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();

@@ -169,6 +169,15 @@ fn lack(seen: &Seen, anchor: &Anchor, layout: Layout, most: usize) -> Result<Opt
     Ok(Some((channels, positions, lack)))
 }
 
+/// The share of a correction that is made: what few samples show is not all there, and tokens of a sequence, mixed by
+/// attention, differ less than the windows of an image.
+fn share(target: &Target) -> f32 {
+    match target.inputs {
+        Some((_, Layout::ChannelsLast)) => 0.5,
+        _ => 1.0,
+    }
+}
+
 /// Whether the bias is right, too.
 fn encode_layer(
     model: &mut Model,
@@ -180,10 +189,7 @@ fn encode_layer(
     let dense = dense(&model.graph, target)?;
     let seen = fitting(dense, seen);
     let bias = layer.bias.filter(|_| seen.is_some_and(|s| !s.shared));
-    // Linear layers come after normalisations, and a bias settles the mean. Means of a convolution's inputs differ from
-    // image to image, so that its errors count with them.
-    let steady = matches!(target.inputs, Some((_, Layout::ChannelsLast))) && bias.is_some();
-    let centred = seen.filter(|_| steady).map(Statistics::centred);
+    let centred = seen.filter(|_| bias.is_some()).map(Statistics::centred);
     // f16 is near enough not to need feedback.
     let guiding = centred.as_ref().or(seen).filter(|_| !matches!(spec, Spec::F16 | Spec::F32));
     let feedback = guiding.and_then(Feedback::new);
@@ -191,7 +197,7 @@ fn encode_layer(
     let mut wanted = dense.clone();
     if let (Some(feedback), Some(seen), false) = (&feedback, seen, layer.drift.is_empty()) {
         let mean = seen.mean();
-        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()));
+        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()), share(target));
         if by.iter().all(|v| v.is_finite()) {
             wanted.slice_mut::<f32>()?.iter_mut().zip(by).for_each(|(w, by)| *w += by);
         }
