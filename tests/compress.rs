@@ -9,9 +9,9 @@ mod onnx;
 use std::path::PathBuf;
 
 use fewbit::compress::{Rules, compress};
-use fewbit::graph::{Model, ValueId, Weight};
+use fewbit::graph::{Attr, Attrs, Dim, Graph, Model, ValueId, Weight};
 use fewbit::runtime::{Device, Session};
-use fewbit::tensor::Tensor;
+use fewbit::tensor::{DType, Tensor};
 
 /// Encodings, and the largest `‖W − Ŵ‖ / ‖W‖` of normal weights that is no mistake: the error of the best quantiser of so
 /// many levels for normal numbers (Max 1960) and a quarter more.
@@ -223,4 +223,89 @@ fn a_weight_that_is_not_finite_is_named() {
         let error = compress(&mut Model::open(&path).unwrap(), &rules, &[], &Device::cpu(1).unwrap(), |_| ());
         assert!(error.is_err_and(|e| e.to_string().contains("`w`")), "{encoding}");
     }
+}
+
+fn add_weight(graph: &mut Graph, name: &str, shape: &[usize], scale: f32) -> ValueId {
+    let values: Vec<f32> = normal(shape.iter().product()).iter().map(|v| scale * v).collect();
+    graph.add_weight(name, Weight::Dense(Tensor::new(shape, &values).unwrap()))
+}
+
+/// The first output for each sample.
+fn outputs(model: &Model, samples: &[Tensor]) -> Vec<Vec<f32>> {
+    let mut session = Session::new(model, &Device::cpu(1).unwrap()).unwrap();
+    samples.iter().map(|x| session.run(&[("x", x)]).unwrap()[0].1.to_f32().unwrap()).collect()
+}
+
+fn calibrated(model: &Model, encoding: &str, samples: &[Tensor]) -> Model {
+    let mut model = model.clone();
+    let rules = Rules::parse(&[encoding.to_string()], None, None).unwrap();
+    compress(&mut model, &rules, samples, &Device::cpu(1).unwrap(), |_| ()).unwrap();
+    model
+}
+
+/// A stream that six layers read and add to: what calibration leaves of its output on samples it has not seen.
+#[test]
+fn calibrated_layers_take_back_errors() {
+    const WIDE: usize = 24;
+    let mut graph = Graph::default();
+    let mut stream = graph.add_input("x", DType::F32, [64, WIDE].map(Dim::Known).to_vec());
+    for layer in 0..6 {
+        let weight = add_weight(&mut graph, &format!("w{layer}"), &[WIDE + layer, WIDE], 0.2);
+        let bias = add_weight(&mut graph, &format!("b{layer}"), &[WIDE + layer], 0.1);
+        let back = add_weight(&mut graph, &format!("back{layer}"), &[WIDE, WIDE + layer], 0.2);
+        let mut attrs = Attrs::default();
+        attrs.set("transposed", Attr::Int(1));
+        let inner = graph.add_node("fewbit.Linear", &format!("in{layer}"), &[stream, weight, bias], attrs.clone());
+        let inner = graph.add_node("Relu", &format!("relu{layer}"), &[inner], Attrs::default());
+        let inner = graph.add_node("fewbit.Linear", &format!("out{layer}"), &[inner, back], attrs);
+        stream = graph.add_node("Add", &format!("sum{layer}"), &[inner, stream], Attrs::default());
+    }
+    graph.outputs.push(stream);
+    let model = Model { graph, ..Model::default() };
+    // Inputs that go together, as activations do.
+    let mixing = normal(WIDE * 6);
+    let samples: Vec<Tensor> = (0..24)
+        .map(|sample| {
+            let few = normal(64 * 6 + sample);
+            let at =
+                |i: usize| -> f32 { (0..6).map(|k| few[sample + i / WIDE * 6 + k] * mixing[i % WIDE * 6 + k]).sum() };
+            Tensor::new([64, WIDE], &(0..64 * WIDE).map(at).collect::<Vec<f32>>()).unwrap()
+        })
+        .collect();
+    let (seen, unseen) = samples.split_at(16);
+    let exact = outputs(&model, unseen);
+    let error = |samples: &[Tensor]| -> f64 {
+        let found = outputs(&calibrated(&model, "palette:2:scale", samples), unseen);
+        let pairs = exact.iter().flatten().zip(found.iter().flatten());
+        pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+    };
+    let (plain, guided) = (error(&[]), error(seen));
+    println!("squared error {plain:.3} without samples, {guided:.3} with them");
+    assert!(guided < 0.2 * plain, "{guided} against {plain}");
+}
+
+/// Where inputs do not tell the mean of an output, the output does.
+#[test]
+fn calibrated_convolutions_keep_the_means_of_channels() {
+    let mut graph = Graph::default();
+    let x = graph.add_input("x", DType::F32, [1, 6, 9, 9].map(Dim::Known).to_vec());
+    let (weight, bias) = (add_weight(&mut graph, "w", &[6, 1, 3, 3], 1.0), add_weight(&mut graph, "b", &[6], 1.0));
+    let mut attrs = Attrs::default();
+    attrs.set("group", Attr::Int(6));
+    let inner = graph.add_node("Conv", "depthwise", &[x, weight, bias], attrs);
+    let inner = graph.add_node("Relu", "relu", &[inner], Attrs::default());
+    let (weight, bias) = (add_weight(&mut graph, "up", &[6, 5, 2, 2], 1.0), add_weight(&mut graph, "c", &[5], 1.0));
+    let up = graph.add_node("ConvTranspose", "up", &[inner, weight, bias], Attrs::default());
+    graph.outputs.push(up);
+    let model = Model { graph, ..Model::default() };
+    let samples: Vec<Tensor> = (0..4).map(|i| Tensor::new([1, 6, 9, 9], &normal(486 + i)[i..]).unwrap()).collect();
+    let means = |model: &Model| -> Vec<f64> {
+        let outputs = outputs(model, &samples);
+        let each = |channel: usize| outputs.iter().flat_map(move |y| &y[channel * 64..][..64]);
+        (0..5).map(|channel| each(channel).map(|&v| f64::from(v)).sum::<f64>() / 256.0).collect()
+    };
+    let exact = means(&model);
+    let far = |model: &Model| means(model).iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let (plain, guided) = (far(&calibrated(&model, "palette:2", &[])), far(&calibrated(&model, "palette:2", &samples)));
+    assert!(plain > 0.01 && guided < 1e-4, "{guided} against {plain}");
 }

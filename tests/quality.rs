@@ -78,11 +78,10 @@ fn labels_found(encoding: &str) -> Option<usize> {
     Some(found)
 }
 
-/// The float model finds 18, which is the aim of `auto:4`, too. Found are 19 with these views, but 17 with views of other
-/// sides by a few pixels: two or three photos lie on the border, so one less than the aim is asserted.
+/// As many as the float model.
 #[test]
-fn four_bits_find_most_labels() {
-    assert!(labels_found("auto:4").is_none_or(|found| found >= 17));
+fn four_bits_find_all_labels() {
+    assert!(labels_found("auto:4").is_none_or(|found| found >= 18));
 }
 
 #[test]
@@ -90,9 +89,9 @@ fn three_bits_find_most_labels() {
     assert!(labels_found("auto:3").is_none_or(|found| found >= 15));
 }
 
-#[test]
-fn three_bits_see_the_same_things() {
-    let Some(cache) = cache() else { return };
+/// Mean correlation with the float model's maps.
+fn alike(encoding: &str) -> Option<f64> {
+    let cache = cache()?;
     let (mean, std) = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
     let input = ImageInput { width: 224, height: 224, crop: 1.0, mean, std };
     let maps = |model: &Model| -> Vec<Vec<f32>> {
@@ -104,10 +103,20 @@ fn three_bits_see_the_same_things() {
         scored(&cache).iter().map(one).collect()
     };
     let exact = maps(&Model::open(cache.join("models/vit_s14_saliency.onnx")).unwrap());
-    let found = maps(&compressed(&cache, "vit_s14_saliency.onnx", &input, "auto:3"));
+    let found = maps(&compressed(&cache, "vit_s14_saliency.onnx", &input, encoding));
     let mean = exact.iter().zip(&found).map(|(a, b)| correlation(a, b)).sum::<f64>() / exact.len() as f64;
-    println!("ViT-S/14 saliency auto:3: correlation {mean:.4}");
-    assert!(mean >= 0.98, "{mean}");
+    println!("ViT-S/14 saliency {encoding}: correlation {mean:.4}");
+    Some(mean)
+}
+
+#[test]
+fn three_bits_see_the_same_things() {
+    assert!(alike("auto:3").is_none_or(|mean| mean >= 0.98));
+}
+
+#[test]
+fn two_bits_see_about_the_same_things() {
+    assert!(alike("auto:2").is_none_or(|mean| mean >= 0.9));
 }
 
 fn correlation(a: &[f32], b: &[f32]) -> f64 {

@@ -4,7 +4,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::encode::{encode_with, fitting};
+use super::encode::{Guide, encode, fitting};
 use super::feedback::{Feedback, Statistics};
 use super::report::{output_error, weight_error};
 use super::spec::{Factors, Spec};
@@ -43,11 +43,13 @@ pub fn candidates(weight: &Tensor, statistics: Option<&Statistics>, effect: f64)
     let part = sample(weight)?;
     let statistics = fitting(weight, statistics);
     let feedback = statistics.and_then(Feedback::new);
+    // Tables fitted once more are better, all of them alike, and take long.
+    let guide = statistics.map(|statistics| Guide { statistics, feedback: feedback.as_ref(), refit: false });
     let share = weight.len() as f64 / part.len().max(1) as f64;
     let mut found = Vec::new();
     for spec in ladder() {
         // A table of 2^8 values for a handful of weights, or values beyond f16, are no use.
-        let Ok(encoded) = encode_with(&part, &spec, statistics, feedback.as_ref()) else { continue };
+        let Ok(encoded) = encode(&part, &spec, guide.as_ref()) else { continue };
         let error = match statistics {
             Some(s) => output_error(&part, &encoded, s)?.0,
             None => weight_error(&part, &encoded)?.0,

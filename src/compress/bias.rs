@@ -3,36 +3,46 @@
 use super::feedback::Statistics;
 use super::targets::Target;
 use crate::Result;
-use crate::graph::{Graph, Weight};
+use crate::graph::{Graph, ValueId, Weight};
+use crate::tensor::Tensor;
 
-/// `b −= (Ŵ − W) · mean(x)`, before `weight` replaces the dense one in the graph. Only where a bias is there and serves
-/// this node alone.
+/// The bias `[rows]` of a target's node, where it can be changed: it serves this node alone.
+pub fn of(graph: &Graph, target: &Target, rows: usize) -> Option<ValueId> {
+    let output = target.output?;
+    let node = graph.nodes.iter().find(|n| n.outputs.first() == Some(&Some(output)))?;
+    let id = node.input(2)?;
+    let users = graph.nodes.iter().filter(|n| n.inputs.contains(&Some(id))).count();
+    let bias = graph.weights.get(&id).and_then(Weight::dense)?;
+    let scaled = node.attrs.float_or("beta", 1.0) != 1.0 || node.attrs.float_or("alpha", 1.0) != 1.0;
+    (users == 1 && bias.shape() == [rows] && bias.slice::<f32>().is_ok() && !scaled).then_some(id)
+}
+
+/// Adds to a bias.
+pub fn shift(graph: &mut Graph, id: ValueId, by: &[f32]) -> Result<()> {
+    let Some(Weight::Dense(bias)) = graph.weights.get_mut(&id) else { return Ok(()) };
+    bias.slice_mut::<f32>()?.iter_mut().zip(by).for_each(|(b, by)| *b += by);
+    Ok(())
+}
+
+/// `(W − Ŵ) · mean(x)`, `[rows]`.
+pub fn lost(old: &Tensor, new: &Weight, mean: &[f32]) -> Result<Vec<f32>> {
+    let Weight::Encoded(new) = new else { return Ok(Vec::new()) };
+    let mut decoded = vec![0f32; mean.len()];
+    let rows = old.slice::<f32>()?.chunks_exact(mean.len().max(1)).enumerate();
+    let one = |(row, old): (usize, &[f32])| {
+        new.as_encoding().decode(row, 0, &mut decoded);
+        old.iter().zip(&decoded).zip(mean).map(|((old, new), m)| (old - new) * m).sum()
+    };
+    Ok(rows.map(one).collect())
+}
+
+/// `b += (W − Ŵ) · mean(x)`, before `weight` replaces the dense one in the graph.
 pub fn correct(graph: &mut Graph, target: &Target, weight: &Weight, statistics: &Statistics) -> Result<()> {
-    let node = target.output.and_then(|output| graph.nodes.iter().find(|n| n.outputs.first() == Some(&Some(output))));
-    let (Some(node), Weight::Encoded(new)) = (node, weight) else { return Ok(()) };
-    let Some(bias_id) = node.input(2) else { return Ok(()) };
-    let users = graph.nodes.iter().filter(|n| n.inputs.contains(&Some(bias_id))).count();
-    let (Some(Weight::Dense(bias)), Some(Weight::Dense(old))) =
-        (graph.weights.get(&bias_id), graph.weights.get(&target.weight))
-    else {
+    let Some(Weight::Dense(old)) = graph.weights.get(&target.weight) else { return Ok(()) };
+    let (rows, mean) = (old.shape().first().copied().unwrap_or(0), statistics.mean());
+    let Some(bias) = of(graph, target, rows).filter(|_| !statistics.shared && old.len() == rows * mean.len()) else {
         return Ok(());
     };
-    let rows = old.shape().first().copied().unwrap_or(0);
-    let scaled = node.attrs.float_or("beta", 1.0) != 1.0 || node.attrs.float_or("alpha", 1.0) != 1.0;
-    if users != 1 || bias.shape() != [rows] || bias.slice::<f32>().is_err() || scaled || statistics.shared {
-        return Ok(());
-    }
-    let (old, mean) = (old.slice::<f32>()?, statistics.mean());
-    if rows == 0 || old.len() != rows * mean.len() {
-        return Ok(());
-    }
-    let mut bias = bias.clone();
-    let mut decoded = vec![0f32; mean.len()];
-    for (row, b) in bias.slice_mut::<f32>()?.iter_mut().enumerate() {
-        new.as_encoding().decode(row, 0, &mut decoded);
-        let old = &old[row * mean.len()..];
-        *b -= mean.iter().enumerate().map(|(i, m)| (decoded[i] - old[i]) * m).sum::<f32>();
-    }
-    graph.weights.insert(bias_id, Weight::Dense(bias));
-    Ok(())
+    let by = lost(old, weight, &mean)?;
+    shift(graph, bias, &by)
 }

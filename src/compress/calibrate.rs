@@ -46,7 +46,7 @@ pub fn statistics(
     spied.graph.outputs = outputs.into_iter().collect();
     let mut session = Session::new(&spied, device)?;
     let mut found: HashMap<Inputs, Statistics> = HashMap::new();
-    let positions = POSITIONS.div_ceil(samples.len().max(1)).min(PER_SAMPLE);
+    let positions = positions(samples.len());
     for sample in samples {
         let outputs = if spied.graph.outputs.is_empty() { Vec::new() } else { session.run(&[(&name, sample)])? };
         let mut seen: HashMap<ValueId, &Tensor> =
@@ -66,8 +66,13 @@ pub fn statistics(
     Ok(found)
 }
 
+/// How many of each sample are taken, of so many samples.
+pub fn positions(samples: usize) -> usize {
+    POSITIONS.div_ceil(samples.max(1)).min(PER_SAMPLE)
+}
+
 /// `[inputs of a row, positions]` of an activation, `most` of them or fewer.
-fn columns(tensor: &Tensor, layout: Layout, most: usize) -> Result<(usize, usize, Vec<f32>)> {
+pub fn columns(tensor: &Tensor, layout: Layout, most: usize) -> Result<(usize, usize, Vec<f32>)> {
     let (shape, data) = (tensor.shape(), tensor.slice::<f32>()?);
     // Element of channel c at position p: the strides of the two layouts.
     let (channels, inner) = match layout {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::bias;
 use super::calibrate::{Inputs, only_input};
-use super::encode::{encode_with, fitting};
+use super::encode::{encode, fitting};
 use super::feedback::Statistics;
 use super::report::{output_error, weight_error};
 use super::spec::{Factors, Spec};
@@ -39,7 +39,7 @@ pub fn effects(
             let norm: f64 = dense.slice::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum();
             return Ok(1.0 / norm.max(f64::MIN_POSITIVE));
         }
-        let crude = encode_with(dense, &CRUDE, None, None)?;
+        let crude = encode(dense, &CRUDE, None)?;
         let statistics = target.inputs.and_then(|inputs| statistics.get(&inputs));
         let statistics = fitting(dense, statistics);
         let layer = match statistics {

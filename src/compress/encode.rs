@@ -7,6 +7,7 @@ use super::elastic;
 use super::feedback::{Feedback, Statistics};
 use super::grid::{Grid, HalfGrid, Matrix};
 use super::palette::PaletteGrid;
+use super::refit::{self, Tables};
 use super::round::{Places, round};
 use super::sparse::Mask;
 use super::spec::{Pattern, Spec};
@@ -17,11 +18,12 @@ use crate::tensor::{Shape, Tensor};
 use crate::weights::{Affine, Dual, Encoded, HalfFloat, Palette, Sparse};
 use crate::{Error, Result};
 
-/// Encodes a dense f32 weight `[rows, …]`. With `statistics` of its inputs, the rounding minimises the error of the
-/// outputs instead of that of the weights; they fit only where a row has as many weights as there are inputs.
-pub fn encode(weight: &Tensor, spec: &Spec, statistics: Option<&Statistics>) -> Result<Weight> {
-    let statistics = fitting(weight, statistics);
-    encode_with(weight, spec, statistics, statistics.and_then(Feedback::new).as_ref())
+/// What guides the rounding of a weight.
+pub struct Guide<'a> {
+    pub statistics: &'a Statistics,
+    pub feedback: Option<&'a Feedback>,
+    /// Whether tables are fitted once more to the codes that were chosen.
+    pub refit: bool,
 }
 
 /// The statistics, if they are those of a weight's columns.
@@ -30,13 +32,9 @@ pub fn fitting<'a>(weight: &Tensor, statistics: Option<&'a Statistics>) -> Optio
     statistics.filter(|s| s.inputs == cols && s.samples > 0)
 }
 
-/// `encode` with feedback made before, for several encodings of one weight.
-pub fn encode_with(
-    weight: &Tensor,
-    spec: &Spec,
-    statistics: Option<&Statistics>,
-    feedback: Option<&Feedback>,
-) -> Result<Weight> {
+/// Encodes a dense f32 weight `[rows, …]`. With a guide, whose statistics are `fitting`, the rounding minimises the error
+/// of the outputs instead of that of the weights.
+pub fn encode(weight: &Tensor, spec: &Spec, guide: Option<&Guide>) -> Result<Weight> {
     let shape = weight.shape().to_vec();
     let Some((&rows, rest)) = shape.split_first() else {
         return Err(Error::Usage("a scalar cannot be compressed".into()));
@@ -49,30 +47,34 @@ pub fn encode_with(
     if *spec == Spec::F32 {
         return Ok(Weight::Dense(weight.clone()));
     }
-    let importance = fitting(weight, statistics).map_or_else(|| vec![1.0; cols], Statistics::importance);
+    let importance = guide.map_or_else(|| vec![1.0; cols], |g| g.statistics.importance());
     let matrix = Matrix { rows, cols, data: data.into(), importance };
-    Ok(Weight::Encoded(encode_matrix(shape, &matrix, spec, feedback)?.into()))
+    Ok(Weight::Encoded(encode_matrix(shape, &matrix, spec, guide)?.into()))
 }
 
-fn encode_matrix(shape: Shape, matrix: &Matrix, spec: &Spec, feedback: Option<&Feedback>) -> Result<Encoded> {
+fn encode_matrix(shape: Shape, matrix: &Matrix, spec: &Spec, guide: Option<&Guide>) -> Result<Encoded> {
+    let feedback = guide.and_then(|g| g.feedback);
     let Spec::Sparse { pattern, values } = spec else {
-        return encode_values(shape, matrix, spec, &|grid| round(matrix, grid, None, feedback));
+        // Channels that share statistics differ too much for what is fitted to the sum of all.
+        let tables = guide.filter(|g| g.refit && !g.statistics.shared).map(|g| g.statistics);
+        return encode_values(shape, matrix, spec, tables, &|grid| round(matrix, grid, None, feedback));
     };
     let mask = Mask::choose(matrix, *pattern);
     let kept = mask.gather(matrix);
     let places: &dyn Places = &mask;
     let inner = vec![kept.rows, kept.cols];
     // Feedback makes up for what was left out, too.
-    let values = encode_values(inner, &kept, values, &|grid| round(matrix, grid, Some(places), feedback))?;
+    let values = encode_values(inner, &kept, values, None, &|grid| round(matrix, grid, Some(places), feedback))?;
     let two_of_four = *pattern == Pattern::TwoOfFour;
     Ok(Sparse::new(shape, mask.into_tensor()?, values.into(), two_of_four)?.into())
 }
 
-/// `matrix` gives the grid its range, `round` the codes on it.
+/// `matrix` gives the grid its range, `round` the codes on it, `statistics` of the inputs the tables a second form.
 fn encode_values(
     shape: Shape,
     matrix: &Matrix,
     spec: &Spec,
+    statistics: Option<&Statistics>,
     round: &dyn Fn(&dyn Grid) -> Result<Tensor>,
 ) -> Result<Encoded> {
     let cols = matrix.cols;
@@ -81,13 +83,13 @@ fn encode_values(
         Spec::Palette { bits, rows, dim, factors } => {
             let rows_per_table = rows.unwrap_or(matrix.rows).clamp(1, matrix.rows.max(1)).next_multiple_of(dim);
             let (codes, table, scale) = if dim == 1 {
-                let grid = PaletteGrid::fit(matrix, bits, rows_per_table, factors);
-                let codes = round(&grid)?;
+                let mut grid = PaletteGrid::fit(matrix, bits, rows_per_table, factors);
+                let codes = refit::codes(&mut grid, matrix, rows_per_table, statistics, round)?;
                 let (table, scale) = grid.into_tensors()?;
                 (codes, table, scale)
             } else {
-                let grid = VectorGrid::fit(matrix, bits, dim, rows_per_table, factors);
-                let codes = round(&grid)?;
+                let mut grid = VectorGrid::fit(matrix, bits, dim, rows_per_table, factors);
+                let codes = refit::codes(&mut grid, matrix, rows_per_table, statistics, round)?;
                 let (table, scale) = grid.into_tensors()?;
                 (codes, table, scale)
             };

@@ -37,7 +37,7 @@ impl Statistics {
         if samples == 0 || x.len() != self.inputs * samples {
             return;
         }
-        let square = product::by_rows(x, x, samples);
+        let square = product::square(x, samples);
         self.second.iter_mut().zip(square).for_each(|(sum, s)| *sum += s);
         for (sum, x) in self.first.iter_mut().zip(x.chunks_exact(samples)) {
             *sum += x.iter().sum::<f32>();
@@ -51,7 +51,7 @@ impl Statistics {
         const FLOOR: f32 = 0.01;
         let diagonal: Vec<f32> = self.second.iter().step_by(self.inputs + 1).copied().collect();
         let mean = diagonal.iter().sum::<f32>() / self.inputs.max(1) as f32;
-        diagonal.iter().map(|d| if mean > 0.0 { d / mean + FLOOR } else { 1.0 }).collect()
+        diagonal.iter().map(|d| if mean > 0.0 { d.max(0.0) / mean + FLOOR } else { 1.0 }).collect()
     }
 
     /// `‖rows · X‖²`, all together; rows are `[inputs]`.
@@ -66,6 +66,15 @@ impl Statistics {
         let second = product::by_rows(&through, matrix, self.inputs);
         let first = product::by_rows(matrix, &self.first, self.inputs);
         Statistics { inputs: first.len(), second, first, shared: false, ..*self }
+    }
+
+    /// Statistics of `x − mean(x)`.
+    pub fn centred(&self) -> Statistics {
+        let (mut second, mean) = (self.second.clone(), self.mean());
+        second.par_chunks_mut(self.inputs.max(1)).zip(self.first.par_iter()).for_each(|(row, first)| {
+            row.iter_mut().zip(&mean).for_each(|(s, m)| *s -= first * m);
+        });
+        Statistics { second, first: vec![0.0; self.inputs], ..*self }
     }
 
     /// Mean of each input.
@@ -137,6 +146,24 @@ impl Feedback {
     /// The inputs in the order of rounding.
     pub fn order(&self) -> &[usize] {
         &self.order
+    }
+
+    /// `rows · (H + damping)⁻¹`; rows are `[inputs]`.
+    pub fn solve(&self, rows: &[f32]) -> Vec<f32> {
+        let n = self.inputs;
+        let ordered: Vec<f32> =
+            rows.chunks_exact(n.max(1)).flat_map(|row| self.order.iter().map(move |&i| row[i])).collect();
+        let mut across = vec![0f32; n * n];
+        for (i, row) in self.factor.chunks_exact(n.max(1)).enumerate() {
+            row.iter().enumerate().for_each(|(j, f)| across[j * n + i] = *f);
+        }
+        // (H + damping)⁻¹ = Fᵀ F.
+        let solved = product::by_rows(&product::by_rows(&ordered, &self.factor, n), &across, n);
+        let mut found = vec![0f32; rows.len()];
+        for (out, row) in found.chunks_exact_mut(n.max(1)).zip(solved.chunks_exact(n.max(1))) {
+            self.order.iter().zip(row).for_each(|(&i, v)| out[i] = *v);
+        }
+        found
     }
 
     /// Spreads the error of the `j`th input in order over those after it. `row`: the row's weights in that order.

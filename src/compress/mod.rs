@@ -1,11 +1,13 @@
 //! Floor 7: everything that makes weights small, needed by the command line only.
 
 pub mod affine;
+pub mod anchor;
 pub mod auto;
 pub mod bias;
 pub mod calibrate;
 pub mod cluster;
 pub mod codebook;
+pub mod drift;
 pub mod dual;
 pub mod effect;
 pub mod elastic;
@@ -18,9 +20,11 @@ pub mod model;
 pub mod options;
 pub mod palette;
 pub mod product;
+pub mod refit;
 pub mod report;
 pub mod round;
 pub mod rules;
+pub mod sequence;
 pub mod shrink;
 pub mod sparse;
 pub mod spec;
@@ -29,6 +33,7 @@ pub mod table;
 pub mod targets;
 pub mod vector_palette;
 pub mod vectors;
+pub mod walk;
 
 pub use encode::encode;
 pub use model::{Progress, compress};

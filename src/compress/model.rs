@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use super::auto;
 use super::calibrate::{self, Inputs};
 use super::effect;
-use super::encode::{encode, fitting};
+use super::encode::encode;
 use super::feedback::Statistics;
 use super::report::TensorReport;
 use super::rules::Rules;
+use super::sequence::{self, Job, dense, of_weight};
 use super::spec::Spec;
 use super::targets::{self, Target};
-use super::{bias, fold, low_rank};
+use super::{fold, low_rank};
 use crate::graph::{Model, Weight};
 use crate::runtime::Device;
 use crate::tensor::Tensor;
@@ -27,15 +28,9 @@ pub enum Progress {
     Encoded(usize),
 }
 
-/// A weight and what is to become of it.
-struct Job {
-    target: Target,
-    spec: Spec,
-}
-
 /// Encodes the weights that the rules name: of Conv, ConvTranspose, Gemm, MatMul and `fewbit.Linear`. `samples` are
-/// values of the model's only input; with them, rounding errors are fed back and biases corrected. Reports come in the
-/// order of the graph.
+/// values of the model's only input; with them, rounding errors are fed back, and each layer takes back what those before
+/// it left wrong. Reports come in the order of the graph.
 pub fn compress(
     model: &mut Model,
     rules: &Rules,
@@ -48,9 +43,12 @@ pub fn compress(
     if targets.is_empty() {
         return Err(Error::Usage("no weight of the model matches; `fewbit inspect` lists their names".into()));
     }
+    let ahead = |target: &Target| matches!(rules.find(&target.name), Some(Spec::Auto { .. } | Spec::LowRank { .. }));
     let mut statistics = match samples {
-        [] => HashMap::new(),
-        _ => calibrate::statistics(model, &targets, samples, device, || progress(Progress::Calibrated))?,
+        [_, ..] if targets.iter().any(ahead) => {
+            calibrate::statistics(model, &targets, samples, device, || progress(Progress::Calibrated))?
+        }
+        _ => HashMap::new(),
     };
     let jobs: Vec<Job> = targets
         .into_iter()
@@ -59,42 +57,26 @@ pub fn compress(
     let jobs = resolve_auto(model, jobs, &statistics, samples, device, &progress)?;
     let jobs = split_low_rank(model, jobs, &mut statistics)?;
 
+    if !samples.is_empty() {
+        drop(statistics);
+        return sequence::encode_all(model, &jobs, samples, device, || progress(Progress::Encoded(jobs.len())));
+    }
     // The largest first, and each dense weight dropped when done: the memory needed shrinks from there.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(model.graph.weights.get(&jobs[i].target.weight).map_or(0, Weight::bytes)));
     let mut reports: Vec<Option<TensorReport>> = vec![None; jobs.len()];
     for i in order {
-        let seen = jobs[i].target.inputs.and_then(|inputs| statistics.get(&inputs));
-        reports[i] = Some(run(model, &jobs[i], seen)?);
+        reports[i] = Some(run(model, &jobs[i])?);
         progress(Progress::Encoded(jobs.len()));
     }
     Ok(reports.into_iter().flatten().collect())
 }
 
-/// An error about one weight says which.
-fn of_weight(name: &str, error: Error) -> Error {
-    match error {
-        Error::Usage(what) => Error::Usage(format!("`{name}`: {what}")),
-        other => other,
-    }
-}
-
-fn dense<'a>(model: &'a Model, target: &Target) -> Result<&'a Tensor> {
-    let dense = model.graph.weights.get(&target.weight).and_then(Weight::dense);
-    dense.ok_or_else(|| Error::Usage(format!("`{}` is already in a few-bit encoding", target.name)))
-}
-
-fn run(model: &mut Model, job: &Job, statistics: Option<&Statistics>) -> Result<TensorReport> {
+fn run(model: &mut Model, job: &Job) -> Result<TensorReport> {
     let Job { target, spec } = job;
-    let dense = dense(model, target)?;
-    let statistics = fitting(dense, statistics);
-    // f16 is near enough not to need feedback.
-    let guide = statistics.filter(|_| !matches!(spec, Spec::F16 | Spec::F32));
-    let weight = encode(dense, spec, guide).map_err(|e| of_weight(&target.name, e))?;
-    let report = TensorReport::new(target.name.clone(), spec.to_string(), dense, &weight, statistics)?;
-    if let Some(statistics) = statistics {
-        bias::correct(&mut model.graph, target, &weight, statistics)?;
-    }
+    let dense = dense(&model.graph, target)?;
+    let weight = encode(dense, spec, None).map_err(|e| of_weight(&target.name, e))?;
+    let report = TensorReport::new(target.name.clone(), spec.to_string(), dense, &weight, None)?;
     model.graph.weights.insert(target.weight, weight);
     Ok(report)
 }
@@ -121,7 +103,9 @@ fn resolve_auto(
     for (at, (&i, effect)) in auto.iter().zip(effects).enumerate() {
         let Job { target, spec } = &jobs[i];
         let seen = target.inputs.and_then(|inputs| statistics.get(&inputs));
-        candidates.push(auto::candidates(dense(model, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?);
+        candidates.push(
+            auto::candidates(dense(&model.graph, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?,
+        );
         match budgets.iter_mut().find(|(known, _)| known == spec) {
             Some((_, members)) => members.push(at),
             None => budgets.push((spec.clone(), vec![at])),
@@ -132,7 +116,7 @@ fn resolve_auto(
         let Spec::Auto { bits } = spec else { continue };
         let mut weights = 0;
         for &at in &members {
-            weights += dense(model, &jobs[auto[at]].target)?.len();
+            weights += dense(&model.graph, &jobs[auto[at]].target)?.len();
         }
         let theirs: Vec<_> = members.iter().map(|&at| candidates[at].clone()).collect();
         let chosen = auto::choose(&theirs, bits * weights as f64).map_err(|e| of_weight(&spec.to_string(), e))?;

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::cluster;
 use super::grid::{Grid, Matrix};
+use super::refit::Tables;
 use super::spec::Factors;
 use crate::Result;
 use crate::tensor::Tensor;
@@ -42,9 +43,19 @@ impl PaletteGrid {
         });
         PaletteGrid { bits, rows_per_table, tables: tables.collect(), scales }
     }
+}
+
+impl Tables for PaletteGrid {
+    fn tables(&mut self) -> &mut [Vec<f32>] {
+        &mut self.tables
+    }
+
+    fn factor(&self, row: usize, col: usize) -> f32 {
+        self.scales.as_ref().map_or(1.0, |s| s.of(row, col))
+    }
 
     /// Table `[tables, 2^bits]` and scales.
-    pub fn into_tensors(self) -> Result<(Tensor, Option<Scale>)> {
+    fn into_tensors(self) -> Result<(Tensor, Option<Scale>)> {
         let table = Tensor::new([self.tables.len(), 1 << self.bits], &self.tables.concat())?;
         Ok((table, self.scales.map(GroupScales::into_scale).transpose()?))
     }

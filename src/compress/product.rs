@@ -12,13 +12,36 @@ const ROWS: usize = 96;
 pub fn by_rows(a: &[f32], b: &[f32], depth: usize) -> Vec<f32> {
     let (m, n) = (a.len() / depth.max(1), b.len() / depth.max(1));
     let mut out = vec![0f32; m * n];
-    let columns = Strided::rows(b, depth);
-    out.par_chunks_mut((ROWS * n).max(1)).zip(a.par_chunks((ROWS * depth).max(1))).for_each(|(out, a)| {
-        let rows = Strided::rows(a, depth);
-        let (m, a, b) = (out.len() / n, Operand::Source(&rows), Operand::Source(&columns));
-        Product { m, n, k: depth, a, b, epilogue: Epilogue::default() }.run(&Threads::single(), Divide::Rows, out);
-    });
+    let blocks = out.par_chunks_mut((ROWS * n).max(1)).zip(a.par_chunks((ROWS * depth).max(1)));
+    blocks.for_each(|(out, a)| product(a, b, depth, out));
     out
+}
+
+/// `a · aᵀ`: `[m, m]` of `a` `[m, depth]`, one half of it computed.
+pub fn square(a: &[f32], depth: usize) -> Vec<f32> {
+    let m = a.len() / depth.max(1);
+    let mut out = vec![0f32; m * m];
+    out.par_chunks_mut((ROWS * m).max(1)).enumerate().for_each(|(block, out)| {
+        let start = block * ROWS;
+        let rows = &a[start * depth..][..out.len() / m * depth];
+        let mut half = vec![0f32; out.len() / m * (m - start)];
+        product(rows, &a[start * depth..], depth, &mut half);
+        out.chunks_exact_mut(m).zip(half.chunks_exact(m - start)).for_each(|(o, h)| o[start..].copy_from_slice(h));
+    });
+    for i in 0..m {
+        for j in 0..i {
+            out[i * m + j] = out[j * m + i];
+        }
+    }
+    out
+}
+
+/// `a · bᵀ` on one thread.
+fn product(a: &[f32], b: &[f32], depth: usize, out: &mut [f32]) {
+    let (m, n) = (a.len() / depth.max(1), b.len() / depth.max(1));
+    let (rows, columns) = (Strided::rows(a, depth), Strided::rows(b, depth));
+    let (a, b) = (Operand::Source(&rows), Operand::Source(&columns));
+    Product { m, n, k: depth, a, b, epilogue: Epilogue::default() }.run(&Threads::single(), Divide::Rows, out);
 }
 
 /// `a · b` of two vectors; eight sums side by side, which a compiler turns into vector instructions.
@@ -49,5 +72,6 @@ mod tests {
             let sum: f32 = row.iter().zip(col).map(|(a, b)| a * b).sum();
             assert_eq!((*found, dot(&wide(row), &wide(col)) as f32), (sum, sum));
         }
+        assert_eq!(square(&b, depth), by_rows(&b, &b, depth));
     }
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::grid::{Grid, MAX_DIM, Matrix};
 use super::palette::GroupScales;
+use super::refit::Tables;
 use super::spec::Factors;
 use super::vectors::{self, Points};
 use crate::Result;
@@ -43,9 +44,19 @@ impl VectorGrid {
         });
         VectorGrid { bits, dim, rows_per_table, tables: tables.collect(), scales }
     }
+}
+
+impl Tables for VectorGrid {
+    fn tables(&mut self) -> &mut [Vec<f32>] {
+        &mut self.tables
+    }
+
+    fn factor(&self, row: usize, col: usize) -> f32 {
+        self.scales.as_ref().map_or(1.0, |s| s.of(row, col))
+    }
 
     /// Table `[tables, 2^bits, dim]` and scales.
-    pub fn into_tensors(self) -> Result<(Tensor, Option<Scale>)> {
+    fn into_tensors(self) -> Result<(Tensor, Option<Scale>)> {
         let table = Tensor::new([self.tables.len(), 1 << self.bits, self.dim], &self.tables.concat())?;
         Ok((table, self.scales.map(GroupScales::into_scale).transpose()?))
     }
