@@ -4,10 +4,11 @@
     bench_matmul.py FEWBIT [--gpu] [--rounds 3] [--only TEXT] [--json]
     bench_matmul.py FEWBIT --models FOLDER     write the models that bench-browser.mjs times, measure nothing
 
-y[M, N] = x[M, K]·W[N, K]ᵀ with random non-zero weights. The table shows the least milliseconds of all rounds, and
-beside each peer fewbit's time divided by the peer's: below 1 fewbit is faster. Beside an encoding stands what each peer
-has that is nearest to it in bits and group; onnxruntime with activations of 32-bit floats ("ort f32", accuracy level 0)
-and of int8 ("ort i8", level 4), ggml always with int8 activations. With --gpu, fewbit and onnxruntime-webgpu on each
+y[M, N] = x[M, K]·W[N, K]ᵀ with random non-zero weights. The table shows the least milliseconds of all rounds, with
+activations of 32-bit floats and, on the CPU, of int8 (--activations int8), and beside each peer fewbit's time with the
+same activations divided by the peer's: below 1 fewbit is faster. Beside an encoding stands what each peer has that is
+nearest to it in bits and group; onnxruntime with activations of 32-bit floats ("ort f32", accuracy level 0) and of int8
+("ort i8", level 4), ggml always with int8 activations. With --gpu, fewbit and onnxruntime-webgpu on each
 software Vulkan driver, with input and output on the host. Peers come from `pkg-scripts/setup peers`.
 """
 import argparse
@@ -50,6 +51,8 @@ ENCODINGS = [
     Encoding("palette:3", (4, 32), "Q3_K"),
     Encoding("palette:2", (2, 32), "Q2_K"),
 ]
+# Each peer, and what of ours has the same activations.
+PEERS = {"ort f32": "fewbit", "ort i8": "fewbit i8", "ggml": "fewbit i8"}
 GPU_ENCODINGS = ["f32", "affine:4:group=32", "palette:4", "palette:3", "affine:2:group=32", "palette:2"]
 
 
@@ -89,8 +92,10 @@ def ggml(kind: str | None, m: int, k: int, threads: int):
 
 def engines_cpu(program: str, encoding: Encoding, m: int, k: int, threads: int) -> dict:
     place = ["--threads", threads]
+    ours, repeat = ["--device", "cpu", *place], 20 if m > 8 else 200
     return {
-        "fewbit": lambda: fewbit(program, encoding.name, m, k, ["--device", "cpu", *place], 20 if m > 8 else 200),
+        "fewbit": lambda: fewbit(program, encoding.name, m, k, ours, repeat),
+        "fewbit i8": lambda: fewbit(program, encoding.name, m, k, [*ours, "--activations", "int8"], repeat),
         "ort f32": lambda: onnxruntime(encoding.ort, 0, m, k, place),
         "ort i8": lambda: onnxruntime(encoding.ort, 4, m, k, place),
         "ggml": lambda: ggml(encoding.ggml, m, k, threads),
@@ -128,13 +133,13 @@ def measure(engines: dict, rounds: int) -> dict:
 
 def show(case: tuple, least: dict, as_json: bool) -> None:
     device, m, k, encoding = case
-    ours = least.get("fewbit")
     if as_json:
         print(json.dumps({"device": device, "m": m, "k": k, "n": k, "weights": encoding, "min_ms": least}), flush=True)
         return
-    cells = [f"{device:12} {m:4} {k:5} {encoding:20}", f"{ours:9.3f}" if ours else f"{'failed':>9}"]
-    for peer in ("ort f32", "ort i8", "ggml"):
-        theirs = least.get(peer)
+    cells = [f"{device:12} {m:4} {k:5} {encoding:20}"]
+    cells += [f"{least[own]:9.3f}" if own in least else f"{'–':>9}" for own in ("fewbit", "fewbit i8")]
+    for peer, own in PEERS.items():
+        theirs, ours = least.get(peer), least.get(own) or least.get("fewbit")
         cells.append(f"{theirs:9.3f} {ours / theirs:6.2f}" if ours and theirs else f"{'–':>9} {'–':>6}")
     print(" ".join(cells), flush=True)
 
@@ -166,8 +171,8 @@ def main() -> None:
         return write_models(args.fewbit, args.models)
 
     if not args.json:
-        header = [f"{'device':12} {'M':>4} {'K=N':>5} {'weights':20} {'fewbit ms':>9}"]
-        print(" ".join(header + [f"{peer:>9} {'ratio':>6}" for peer in ("ort f32", "ort i8", "ggml")]))
+        header = [f"{'device':12} {'M':>4} {'K=N':>5} {'weights':20} {'fewbit ms':>9} {'fewbit i8':>9}"]
+        print(" ".join(header + [f"{peer:>9} {'ratio':>6}" for peer in PEERS]))
     for case, engines in cases(args.fewbit, args.gpu).items():
         if args.only in " ".join(map(str, case)):
             show(case, measure(engines, args.rounds), args.json)
