@@ -169,15 +169,6 @@ fn lack(seen: &Seen, anchor: &Anchor, layout: Layout, most: usize) -> Result<Opt
     Ok(Some((channels, positions, lack)))
 }
 
-/// The share of a correction that is made: what few samples show is not all there, and tokens of a sequence, mixed by
-/// attention, differ less than the windows of an image.
-fn share(target: &Target) -> f32 {
-    match target.inputs {
-        Some((_, Layout::ChannelsLast)) => 0.5,
-        _ => 1.0,
-    }
-}
-
 /// Whether the bias is right, too.
 fn encode_layer(
     model: &mut Model,
@@ -197,7 +188,7 @@ fn encode_layer(
     let mut wanted = dense.clone();
     if let (Some(feedback), Some(seen), false) = (&feedback, seen, layer.drift.is_empty()) {
         let mean = seen.mean();
-        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()), share(target));
+        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()));
         if by.iter().all(|v| v.is_finite()) {
             wanted.slice_mut::<f32>()?.iter_mut().zip(by).for_each(|(w, by)| *w += by);
         }
