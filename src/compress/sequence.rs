@@ -123,12 +123,17 @@ fn watch(walk: &mut Walk, model: &Model, group: &mut Group, most: usize) -> Resu
     let anchors = group.layers.iter().filter_map(|l| l.anchor.as_ref()).map(|a| a.value);
     let wanted: BTreeSet<ValueId> = anchors.chain(group.inputs.map(|i| i.0)).collect();
     let mut statistics: Option<Statistics> = None;
+    let runs = walk.samples();
     walk.visit(model, group.at, &wanted, |seen| {
         let Some((id, layout)) = group.inputs else { return Ok(()) };
         let Some(tensor) = seen.encoded.get(&id) else { return Ok(()) };
         let (inputs, positions, x) = calibrate::columns(tensor, layout, most)?;
         statistics.get_or_insert_with(|| Statistics::new(inputs)).add(&x, positions);
         if matches!(layout, Layout::Depthwise(_)) {
+            return Ok(());
+        }
+        // As many unknowns as there are inputs: fewer positions do not tell how errors go with them.
+        if positions * runs < inputs {
             return Ok(());
         }
         for layer in &mut group.layers {
