@@ -36,9 +36,8 @@ impl Drift {
         self.first.iter().map(|sum| sum / self.samples.max(1) as f32).collect()
     }
 
-    /// `[rows, inputs]` to add to the weight, a share of what takes E back. `mean`: of the inputs, if a bias takes back the
-    /// mean of E.
-    pub fn correction(&self, feedback: &Feedback, mean: Option<&[f32]>, share: f32) -> Vec<f32> {
+    /// `[rows, inputs]` to add to the weight, so that it takes E back. `mean`: of the inputs, if a bias takes back the mean of E.
+    pub fn correction(&self, feedback: &Feedback, mean: Option<&[f32]>) -> Vec<f32> {
         let inputs = self.cross.len() / self.first.len().max(1);
         let mut cross = self.cross.clone();
         if let Some(mean) = mean {
@@ -46,9 +45,7 @@ impl Drift {
                 row.iter_mut().zip(mean).for_each(|(c, m)| *c -= first * m);
             }
         }
-        let mut correction = feedback.solve(&cross);
-        correction.iter_mut().for_each(|c| *c *= share);
-        correction
+        feedback.solve(&cross)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -61,8 +58,8 @@ mod tests {
     use super::super::feedback::Statistics;
     use super::*;
 
-    /// Inputs that lost a part: the corrected weight comes nearer to the old output. Of the best weight, errors do not go
-    /// with the inputs at all; half of the way there, half of that is left.
+    /// Inputs that lost a part: the corrected weight comes nearer to the old output. What is left does not go with
+    /// the inputs.
     #[test]
     fn what_is_left_does_not_go_with_the_inputs() {
         let mut state = 11u64;
@@ -90,7 +87,7 @@ mod tests {
             let mean = statistics.mean();
             let (of, mean) =
                 if centred { (statistics.centred(), Some(mean.as_slice())) } else { (statistics.clone(), None) };
-            let by = drift.correction(&Feedback::new(&of).unwrap(), mean, 0.5);
+            let by = drift.correction(&Feedback::new(&of).unwrap(), mean);
             let corrected: Vec<f32> = weight.iter().zip(by).map(|(w, by)| w + by).collect();
             let mut after = lacks(&corrected);
             if centred {
@@ -99,7 +96,7 @@ mod tests {
                     row.iter_mut().for_each(|v| *v -= mean);
                 }
             }
-            // Damping leaves a little more than the half not taken.
+            // Damping leaves a little.
             for (row, old) in after.chunks(samples).zip(before.chunks(samples)) {
                 for i in 0..inputs {
                     let with = |row: &[f64]| -> f64 {
@@ -107,7 +104,7 @@ mod tests {
                         row.iter().enumerate().map(|(s, v)| v * (f64::from(seen[i * samples + s]) - mean)).sum()
                     };
                     let (new, old) = (with(row), with(old));
-                    assert!((new - 0.5 * old).abs() < 0.1 * old.abs() + 0.1, "{centred} {i}: {new} of {old}");
+                    assert!(new.abs() < 0.1 * old.abs() + 0.1, "{centred} {i}: {new} of {old}");
                 }
             }
             let energy = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();

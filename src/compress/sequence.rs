@@ -123,12 +123,17 @@ fn watch(walk: &mut Walk, model: &Model, group: &mut Group, most: usize) -> Resu
     let anchors = group.layers.iter().filter_map(|l| l.anchor.as_ref()).map(|a| a.value);
     let wanted: BTreeSet<ValueId> = anchors.chain(group.inputs.map(|i| i.0)).collect();
     let mut statistics: Option<Statistics> = None;
+    let runs = walk.samples();
     walk.visit(model, group.at, &wanted, |seen| {
         let Some((id, layout)) = group.inputs else { return Ok(()) };
         let Some(tensor) = seen.encoded.get(&id) else { return Ok(()) };
         let (inputs, positions, x) = calibrate::columns(tensor, layout, most)?;
         statistics.get_or_insert_with(|| Statistics::new(inputs)).add(&x, positions);
         if matches!(layout, Layout::Depthwise(_)) {
+            return Ok(());
+        }
+        // As many unknowns as there are inputs: fewer positions do not tell how errors go with them.
+        if positions * runs < inputs {
             return Ok(());
         }
         for layer in &mut group.layers {
@@ -169,15 +174,6 @@ fn lack(seen: &Seen, anchor: &Anchor, layout: Layout, most: usize) -> Result<Opt
     Ok(Some((channels, positions, lack)))
 }
 
-/// The share of a correction that is made: what few samples show is not all there, and tokens of a sequence, mixed by
-/// attention, differ less than the windows of an image.
-fn share(target: &Target) -> f32 {
-    match target.inputs {
-        Some((_, Layout::ChannelsLast)) => 0.5,
-        _ => 1.0,
-    }
-}
-
 /// Whether the bias is right, too.
 fn encode_layer(
     model: &mut Model,
@@ -197,7 +193,7 @@ fn encode_layer(
     let mut wanted = dense.clone();
     if let (Some(feedback), Some(seen), false) = (&feedback, seen, layer.drift.is_empty()) {
         let mean = seen.mean();
-        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()), share(target));
+        let by = layer.drift.correction(feedback, bias.map(|_| mean.as_slice()));
         if by.iter().all(|v| v.is_finite()) {
             wanted.slice_mut::<f32>()?.iter_mut().zip(by).for_each(|(w, by)| *w += by);
         }

@@ -36,6 +36,11 @@ impl Walk {
         Walk { exact: model.clone(), device: device.clone(), held, allowed: (HELD * bytes as f64) as usize }
     }
 
+    /// How many there are.
+    pub fn samples(&self) -> usize {
+        self.held.len()
+    }
+
     /// Runs both models on every sample up to `wanted`, values of nodes from `at` on or inputs of that node. Nothing before
     /// `at` is asked for any more.
     pub fn visit(
