@@ -21,6 +21,9 @@ use crate::{Error, Result};
 /// Samples that are run, evenly spaced.
 const SAMPLES: usize = 32;
 
+/// Positions for each input of a layer, at least, whose errors are taken back by its weights.
+const PER_INPUT: usize = 4;
+
 /// A weight and what is to become of it.
 pub struct Job {
     pub target: Target,
@@ -129,11 +132,9 @@ fn watch(walk: &mut Walk, model: &Model, group: &mut Group, most: usize) -> Resu
         let Some(tensor) = seen.encoded.get(&id) else { return Ok(()) };
         let (inputs, positions, x) = calibrate::columns(tensor, layout, most)?;
         statistics.get_or_insert_with(|| Statistics::new(inputs)).add(&x, positions);
-        if matches!(layout, Layout::Depthwise(_)) {
-            return Ok(());
-        }
-        // As many unknowns as there are inputs: fewer positions do not tell how errors go with them.
-        if positions * runs < inputs {
+        // In streams of tokens errors go with the inputs; those of convolutions do so on the samples, and little elsewhere.
+        // There are as many unknowns as inputs: few more positions do not tell either.
+        if layout != Layout::ChannelsLast || positions * runs < PER_INPUT * inputs {
             return Ok(());
         }
         for layer in &mut group.layers {
