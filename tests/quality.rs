@@ -100,13 +100,13 @@ fn labels_found(encoding: &str) -> Option<(usize, f64)> {
 /// The float model finds 18, which is the aim.
 #[test]
 fn four_bits_find_most_labels() {
-    assert!(labels_found("auto:4").is_none_or(|(found, mean)| found >= 16 && mean >= 0.0));
+    assert!(labels_found("auto:4").is_none_or(|(found, mean)| found >= 16 && mean >= 0.92));
 }
 
 /// The aim is 15.
 #[test]
 fn three_bits_find_most_labels() {
-    assert!(labels_found("auto:3").is_none_or(|(found, mean)| found >= 13 && mean >= 0.0));
+    assert!(labels_found("auto:3").is_none_or(|(found, mean)| found >= 13 && mean >= 0.77));
 }
 
 /// Mean correlation with the float model's maps.
