@@ -13,10 +13,10 @@
 import package::decode::stage::{bytes_of, of_bytes, spans4};
 import package::shared::bits::BITS;
 import package::shared::epilogue::{finish, RESIDUAL};
+import package::shared::parts::{over_parts, SPLIT};
 import package::shared::spans::Spans;
 import package::shared::words::{unit, Unit, word};
 
-override SPLIT: u32 = 8u;
 override BIAS: bool = false;
 
 /// `n` columns from `first` on of `total` in all; `blocks`: of 32 elements of k.
@@ -28,8 +28,6 @@ struct Params { weight: vec4u, m: u32, n: u32, blocks: u32, first: u32, total: u
 @group(0) @binding(3) var<storage, read> residual: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
-
-var<workgroup> sums: array<vec4f, 64>;
 
 /// Eight bytes of each of four rows of W.
 struct Bytes { r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u }
@@ -61,19 +59,6 @@ fn block_sum(w0: Bytes, w1: Bytes, w2: Bytes, w3: Bytes, block: u32, p: Spans) -
     let sum = products(w0, q[i]) + products(w1, q[i + 1u]) + products(w2, q[i + 2u]) + products(w3, q[i + 3u]);
     let s = x_scales[block];
     return s.x * p.scale * vec4f(sum) + s.y * p.offset;
-}
-
-/// The sum of all parts of a workgroup, for part 0.
-fn over_parts(own: vec4f, lane: u32) -> vec4f {
-    let width = 64u / SPLIT;
-    workgroupBarrier(); // until the row before is used up
-    sums[lane] = own;
-    for (var half = SPLIT / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane / width < half { sums[lane] += sums[lane + half * width]; }
-    }
-    workgroupBarrier();
-    return sums[lane % width];
 }
 
 fn store(row: u32, left: u32, sum: vec4f) {

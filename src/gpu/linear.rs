@@ -9,12 +9,10 @@ use super::epilogue::Epilogue;
 use super::gemm::{self, SUBGROUP_COLS};
 #[cfg(feature = "full")]
 use super::int8;
-#[cfg(feature = "full")]
-use super::matvec_subgroup;
-#[cfg(feature = "full")]
-use super::matvec_wide;
 use super::product::{Operands, Product};
 use super::shader::matvec::{Params, decoding_four, decoding_one};
+#[cfg(feature = "full")]
+use super::{matvec_subgroup, matvec_wide};
 use crate::Result;
 use crate::ops::product::linear_sizes;
 use crate::tensor::DType;
@@ -25,7 +23,7 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "fewbit.Linear", emit: linea
 const MATVEC_ROWS: usize = 8;
 
 /// Parts into which a workgroup may split a column: the variants of `matvec`.
-const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
+const SPLITS: [u32; 4] = [1, 4, 8, 16];
 
 /// Longest run of columns that one of several parts takes at a time, a power of two.
 const LONGEST_SPAN: u32 = 32;
@@ -84,17 +82,54 @@ fn parts(e: &mut Emit, [k, n]: [usize; 2]) -> Result<Vec<Part>> {
     ranges(n, most, 1).map(part).collect()
 }
 
-/// How many variants read four rows of the weight at once, and how many have activations of 8 bits.
-#[cfg(feature = "full")]
-fn further(e: &Emit, sizes: [usize; 3], weight: &Coded, bytes: Option<&Coded>) -> (usize, usize) {
-    let wide = matvec_wide::suits(e, sizes, weight);
-    (if wide { matvec_wide::SPLITS.len() } else { 0 }, bytes.map_or(0, |_| int8::SPLITS.len()))
+/// What may compute a product with few rows.
+#[derive(Clone, Copy, PartialEq)]
+enum Variant {
+    /// `matvec`, columns split into so many parts.
+    Split(u32),
+    #[cfg(feature = "full")]
+    Subgroup,
+    /// `matvec_wide`.
+    #[cfg(feature = "full")]
+    Wide(u32),
+    /// `matvec_int8`.
+    #[cfg(feature = "full")]
+    Rounded(u32),
 }
 
-/// Small builds do without.
+/// The one measured to be fastest, or else the usual one for such an adapter.
+#[cfg(feature = "full")]
+fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, bytes: Option<&Coded>) -> Variant {
+    let mut all = SPLITS.map(Variant::Split).to_vec();
+    if m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some() {
+        all.push(Variant::Subgroup);
+    }
+    if matvec_wide::suits(e, [m, k, n], weight) {
+        all.extend(matvec_wide::SPLITS.map(Variant::Wide));
+    }
+    if bytes.is_some() {
+        all.extend(int8::SPLITS.map(Variant::Rounded));
+    }
+    let software = e.is_software();
+    // Subgroups save loads, of x if they have many lanes, of tables in any case.
+    let held = weight.held.is_some_and(|[_, few]| few > 0.0);
+    let usual = |variant: &Variant| match *variant {
+        // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
+        Variant::Split(parts) => parts == if software { 1 } else { 8 },
+        Variant::Subgroup => software && (e.subgroup_lanes() >= Some(8) || held),
+        // Where lanes hand each other x, a load of 16 bytes is not much slower than one of four.
+        Variant::Wide(1) => software && m == 1 && e.subgroup_lanes() == Some(8) && weight.held.is_none(),
+        Variant::Wide(parts) | Variant::Rounded(parts) => !software && parts == 8,
+    };
+    let default = all.iter().rposition(usual).unwrap_or(0);
+    all[e.choose([m, k, total], all.len(), default)]
+}
+
+/// Small builds have one kernel.
 #[cfg(not(feature = "full"))]
-fn further(_: &Emit, _: [usize; 3], _: &Coded, _: Option<&Coded>) -> (usize, usize) {
-    (0, 0)
+fn variant(e: &mut Emit, [m, k, _]: [usize; 3], total: usize, _: &Coded, _: Option<&Coded>) -> Variant {
+    let default = if e.is_software() { 0 } else { 2 };
+    Variant::Split(SPLITS[e.choose([m, k, total], SPLITS.len(), default)])
 }
 
 #[cfg(feature = "full")]
@@ -139,34 +174,20 @@ fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilo
 
 fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
     let Part { first, n, weight, bytes, .. } = part;
-    // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
-    let mut default = if e.is_software() { 0 } else { 3 };
-    // The last variant is left out of small builds.
-    let subgroups = cfg!(feature = "full") && m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some();
-    // Lanes save loads, of x if they are many, of tables in any case.
-    let held = weight.held.is_some_and(|[_, few]| few > 0.0);
-    if subgroups && e.is_software() && (e.subgroup_lanes() >= Some(8) || held) {
-        default = SPLITS.len();
-    }
-    let narrow = SPLITS.len() + usize::from(subgroups);
-    let (wide, rounded) = further(e, [m, k, n], &weight, bytes.as_ref());
-    if !e.is_software() && wide + rounded > 0 {
-        default = narrow + if rounded > 0 { wide } else { 0 };
-    }
-    let variant = e.choose([m, k, total], narrow + wide + rounded, default);
-    #[cfg(feature = "full")]
-    if let (Some(bytes), Some(&split)) = (bytes, variant.checked_sub(narrow + wide).and_then(|i| int8::SPLITS.get(i))) {
-        return int8::matvec(e, [m, k, n], [first, total], bytes, split, epilogue);
-    }
-    #[cfg(feature = "full")]
-    if let Some(&split) = variant.checked_sub(narrow).and_then(|i| matvec_wide::SPLITS.get(i)) {
-        return matvec_wide::dispatch(e, [m, k, n], [first, total], weight, split, epilogue);
-    }
-    #[cfg(feature = "full")]
-    if variant == SPLITS.len() {
-        return matvec_subgroup::dispatch(e, [k, n], first, weight, epilogue);
-    }
-    let split = SPLITS[variant];
+    let split = match variant(e, [m, k, n], total, &weight, bytes.as_ref()) {
+        Variant::Split(parts) => parts,
+        #[cfg(feature = "full")]
+        Variant::Subgroup => return matvec_subgroup::dispatch(e, [k, n], first, weight, epilogue),
+        #[cfg(feature = "full")]
+        Variant::Wide(parts) => {
+            return matvec_wide::dispatch(e, [m, k, n], [first, total], weight, parts, epilogue);
+        }
+        #[cfg(feature = "full")]
+        Variant::Rounded(parts) => {
+            let bytes = bytes.ok_or_else(|| e.unsupported("no bytes"))?;
+            return int8::matvec(e, [m, k, n], [first, total], bytes, parts, epilogue);
+        }
+    };
     let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
     let width = 64 / split * (4 / rows as u32);
     let params = Params {
