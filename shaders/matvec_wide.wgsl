@@ -11,7 +11,7 @@
 // Tiling   an invocation sums four columns of `one` row of x, or of `four`. A workgroup has 64 / SPLIT such fours side by
 //          side, of which SPLIT parts each take every SPLIT-th unit; a tree in workgroup memory adds their sums.
 // Cost     reads W once per four rows of x, in runs of 1024 / SPLIT bytes; x from cache, 32 bytes for 16 or 64 of W.
-// `subgroup`: lanes hold entries of tables (decode/palette.wgsl) and may hand each other x.
+// `subgroup`: lanes hold entries of tables (decode/palette.wgsl).
 
 import package::decode::stage::{inputs8, of_words, spans4};
 @if(palette && subgroup) import package::decode::stage::hold;
@@ -23,8 +23,6 @@ import package::shared::spans::Spans;
 import package::shared::words::{unit, Unit, word};
 
 override BIAS: bool = false;
-/// Lanes read a vec4 of x for each other: subgroups have eight at least, all of one part. For slow loads.
-@if(one && subgroup) override HANDED: bool = false;
 
 /// `n` columns from `first` on of `total` in all; `span`: columns of W with one scale.
 struct Params { weight: vec4u, m: u32, n: u32, k: u32, span: u32, first: u32, total: u32, a: f32, b: f32 }
@@ -35,23 +33,9 @@ struct Params { weight: vec4u, m: u32, n: u32, k: u32, span: u32, first: u32, to
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-/// HANDED: elements of x from `4 (sublane mod 8)` on of the unit.
-@if(one && subgroup) var<private> handed: vec4f;
-
-/// Before the inputs of a unit are loaded, which begins at element `at`.
-@if(one && subgroup)
-fn hand(at: u32, sublane: u32) {
-    if HANDED { handed = x[at / 4u + sublane % 8u]; }
-}
-
-/// Inputs `8 q … 8 q + 7` of the unit that begins at element `at`.
-fn load8(at: u32, q: u32) -> Inputs {
-    @if(one && subgroup) {
-        if HANDED {
-            return inputs8(Eight(subgroupShuffle(handed, 2u * q), subgroupShuffle(handed, 2u * q + 1u)));
-        }
-    }
-    return inputs8(Eight(x[at / 4u + 2u * q], x[at / 4u + 2u * q + 1u]));
+/// Eight inputs from element `at` on, a multiple of 8.
+fn load8(at: u32) -> Inputs {
+    return inputs8(Eight(x[at / 4u], x[at / 4u + 1u]));
 }
 
 /// Products of eight inputs with part `q` of a unit, per row of W.
@@ -68,7 +52,7 @@ fn products(w0: Eight, w1: Eight, w2: Eight, w3: Eight, v: Eight) -> vec4f {
 fn add(s: Sums, u: Unit, q: u32, row: u32, k: u32, start: u32) -> Sums {
     let low = word(u, q * BITS / 4u);
     let high = word(u, q * BITS / 4u + 1u);
-    let v = load8(start + k, q);
+    let v = load8(start + k + 8u * q);
     let w0 = of_words(params.weight, vec2u(low.x, high.x), row, 8u * q);
     let w1 = of_words(params.weight, vec2u(low.y, high.y), row + 1u, 8u * q);
     let w2 = of_words(params.weight, vec2u(low.z, high.z), row + 2u, 8u * q);
@@ -83,10 +67,10 @@ fn add(s: Sums, u: Unit, q: u32, row: u32, k: u32, starts: vec4u) -> Sums {
     let w1 = of_words(params.weight, vec2u(low.y, high.y), row + 1u, 8u * q);
     let w2 = of_words(params.weight, vec2u(low.z, high.z), row + 2u, 8u * q);
     let w3 = of_words(params.weight, vec2u(low.w, high.w), row + 3u, 8u * q);
-    let v0 = load8(starts.x + k, q);
-    let v1 = load8(starts.y + k, q);
-    let v2 = load8(starts.z + k, q);
-    let v3 = load8(starts.w + k, q);
+    let v0 = load8(starts.x + k + 8u * q);
+    let v1 = load8(starts.y + k + 8u * q);
+    let v2 = load8(starts.z + k + 8u * q);
+    let v3 = load8(starts.w + k + 8u * q);
     return Sums(
         s.r0 + products(w0, w1, w2, w3, v0.x),
         s.r1 + products(w0, w1, w2, w3, v1.x),
@@ -140,7 +124,6 @@ fn matvec_wide(
         var s = Sums();
         for (var k = begin; k < end; k += 32u) {
             let u = unit(params.weight.x, row, k);
-            @if(one && subgroup) { hand(start + k, sublane); }
             s = add(s, u, 0u, row, k, start);
             s = add(s, u, 1u, row, k, start);
             s = add(s, u, 2u, row, k, start);

@@ -7,7 +7,6 @@ var<workgroup> sums: array<vec4f, 64>;
 
 /// The sum of all parts of a workgroup, for part 0.
 fn over_parts(own: vec4f, lane: u32) -> vec4f {
-    if SPLIT == 1u { return own; }
     let width = 64u / SPLIT;
     workgroupBarrier(); // until the row before is used up
     sums[lane] = own;

@@ -23,7 +23,7 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "fewbit.Linear", emit: linea
 const MATVEC_ROWS: usize = 8;
 
 /// Parts into which a workgroup may split a column: the variants of `matvec`.
-const SPLITS: [u32; 4] = [1, 4, 8, 16];
+const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
 
 /// Longest run of columns that one of several parts takes at a time, a power of two.
 const LONGEST_SPAN: u32 = 32;
@@ -117,8 +117,6 @@ fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, by
         // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
         Variant::Split(parts) => parts == if software { 1 } else { 8 },
         Variant::Subgroup => software && (e.subgroup_lanes() >= Some(8) || held),
-        // Where lanes hand each other x, a load of 16 bytes is not much slower than one of four.
-        Variant::Wide(1) => software && m == 1 && e.subgroup_lanes() == Some(8) && weight.held.is_none(),
         Variant::Wide(parts) | Variant::Rounded(parts) => !software && parts == 8,
     };
     let default = all.iter().rposition(usual).unwrap_or(0);
@@ -128,7 +126,7 @@ fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, by
 /// Small builds have one kernel.
 #[cfg(not(feature = "full"))]
 fn variant(e: &mut Emit, [m, k, _]: [usize; 3], total: usize, _: &Coded, _: Option<&Coded>) -> Variant {
-    let default = if e.is_software() { 0 } else { 2 };
+    let default = if e.is_software() { 0 } else { 3 };
     Variant::Split(SPLITS[e.choose([m, k, total], SPLITS.len(), default)])
 }
 

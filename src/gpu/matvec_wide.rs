@@ -11,20 +11,16 @@ use super::shader::matvec_wide::{
 use crate::Result;
 
 /// Parts into which a workgroup may split a column.
-pub const SPLITS: [u32; 3] = [1, 8, 16];
+pub const SPLITS: [u32; 2] = [8, 16];
 
 /// Columns that a pipeline reads at a time.
 const UNIT: usize = 32;
 
-/// Whether lanes hold what they all need: tables where they fit, and x where loads are slow.
-fn in_subgroups(e: &Emit, m: usize, weight: &Coded) -> bool {
-    let held = weight.held.is_some_and(|[many, _]| many > 0.0);
-    e.subgroup_lanes() >= Some(8) && (held || m == 1 && e.is_software())
-}
-
 /// The kernel for `m` rows of `k` elements and `n` rows of W, if there is one.
 fn shader(e: &Emit, m: usize, weight: &Coded) -> Option<&'static Shader<Params>> {
-    match (m, in_subgroups(e, m, weight)) {
+    // Tables are held in lanes where they fit; elsewhere subgroups are of no use.
+    let held = weight.held.is_some_and(|[many, _]| many > 0.0) && e.subgroup_lanes() >= Some(8);
+    match (m, held) {
         (1, true) => decoding_wide_one_subgroup(weight.stage),
         (1, false) => decoding_wide_one(weight.stage),
         (_, true) => decoding_wide_four_subgroup(weight.stage),
@@ -59,14 +55,8 @@ pub fn dispatch(
         a: epilogue.activation.a,
         b: epilogue.activation.b,
     };
-    let mut overrides = match in_subgroups(e, m, &weight) {
-        true => weight.overrides_in_subgroups(e.subgroup_lanes()),
-        false => weight.overrides,
-    };
-    // A workgroup has 64 / split invocations of a part.
-    if m == 1 && e.is_software() && e.subgroup_lanes() == Some(8) && split <= 8 {
-        overrides.push(("HANDED", 1.0));
-    }
+    let subgroup = shader.code.name.ends_with("_subgroup");
+    let mut overrides = if subgroup { weight.overrides_in_subgroups(e.subgroup_lanes()) } else { weight.overrides };
     overrides.push(("SPLIT", f64::from(split)));
     overrides.extend(epilogue.overrides());
     let mut operands: Vec<Operand> = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
