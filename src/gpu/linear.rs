@@ -23,7 +23,7 @@ pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "fewbit.Linear", emit: linea
 const MATVEC_ROWS: usize = 8;
 
 /// Parts into which a workgroup may split a column: the variants of `matvec`.
-const SPLITS: [u32; 5] = [1, 2, 4, 8, 16];
+const SPLITS: [u32; 4] = [1, 4, 8, 16];
 
 /// Longest run of columns that one of several parts takes at a time, a power of two.
 const LONGEST_SPAN: u32 = 32;
@@ -126,7 +126,7 @@ fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, by
 /// Small builds have one kernel.
 #[cfg(not(feature = "full"))]
 fn variant(e: &mut Emit, [m, k, _]: [usize; 3], total: usize, _: &Coded, _: Option<&Coded>) -> Variant {
-    let default = if e.is_software() { 0 } else { 3 };
+    let default = if e.is_software() { 0 } else { 2 };
     Variant::Split(SPLITS[e.choose([m, k, total], SPLITS.len(), default)])
 }
 
