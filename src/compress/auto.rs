@@ -49,7 +49,8 @@ pub fn candidates(weight: &Tensor, statistics: Option<&Statistics>, effect: f64)
     let mut found = Vec::new();
     for spec in ladder() {
         // A table of 2^8 values for a handful of weights, or values beyond f16, are no use.
-        let Ok(encoded) = encode(&part, &spec, guide.as_ref()) else { continue };
+        let guide = guide.as_ref().filter(|_| spec != Spec::F16);
+        let Ok(encoded) = encode(&part, &spec, guide) else { continue };
         let error = match statistics {
             Some(s) => output_error(&part, &encoded, s)?.0,
             None => weight_error(&part, &encoded)?.0,

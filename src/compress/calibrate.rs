@@ -55,7 +55,10 @@ pub fn statistics(
         for inputs in &wanted {
             let Some(tensor) = seen.get(&inputs.0) else { continue };
             let (count, positions, x) = columns(tensor, inputs.1, positions)?;
-            found.entry(*inputs).or_insert_with(|| Statistics::new(count)).add(&x, positions);
+            found
+                .entry(*inputs)
+                .or_insert_with(|| Statistics::new(count, halved(inputs.1, positions, samples.len())))
+                .add(&x, positions);
         }
         progress();
     }
@@ -64,6 +67,12 @@ pub fn statistics(
         shrink(statistics);
     }
     Ok(found)
+}
+
+/// The runs, if their halves are to be kept apart: not for streams of tokens, whose correlations are much the same in all
+/// photos, more than halves of a few photos show.
+pub fn halved(layout: Layout, positions: usize, runs: usize) -> usize {
+    if layout == Layout::ChannelsLast && positions > 1 { 0 } else { runs }
 }
 
 /// How many of each sample are taken, of so many samples.

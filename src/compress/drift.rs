@@ -79,7 +79,7 @@ mod tests {
             each.map(|(r, s)| output(&weight, &x, r, s) - output(w, &seen, r, s)).collect()
         };
         let before = lacks(&weight);
-        let mut statistics = Statistics::new(inputs);
+        let mut statistics = Statistics::new(inputs, 1);
         statistics.add(&seen, samples);
         let mut drift = Drift::default();
         drift.add(&before.iter().map(|&v| v as f32).collect::<Vec<_>>(), &seen, samples);

@@ -53,18 +53,18 @@ pub fn encode(weight: &Tensor, spec: &Spec, guide: Option<&Guide>) -> Result<Wei
 }
 
 fn encode_matrix(shape: Shape, matrix: &Matrix, spec: &Spec, guide: Option<&Guide>) -> Result<Encoded> {
-    let feedback = guide.and_then(|g| g.feedback);
+    let fed = guide.and_then(|g| Some((g.feedback?, g.statistics)));
     let Spec::Sparse { pattern, values } = spec else {
         // Channels that share statistics differ too much for what is fitted to the sum of all.
         let tables = guide.filter(|g| g.refit && !g.statistics.shared).map(|g| g.statistics);
-        return encode_values(shape, matrix, spec, tables, &|grid| round(matrix, grid, None, feedback));
+        return encode_values(shape, matrix, spec, tables, &|grid| round(matrix, grid, None, fed));
     };
     let mask = Mask::choose(matrix, *pattern);
     let kept = mask.gather(matrix);
     let places: &dyn Places = &mask;
     let inner = vec![kept.rows, kept.cols];
     // Feedback makes up for what was left out, too.
-    let values = encode_values(inner, &kept, values, None, &|grid| round(matrix, grid, Some(places), feedback))?;
+    let values = encode_values(inner, &kept, values, None, &|grid| round(matrix, grid, Some(places), fed))?;
     let two_of_four = *pattern == Pattern::TwoOfFour;
     Ok(Sparse::new(shape, mask.into_tensor()?, values.into(), two_of_four)?.into())
 }

@@ -5,6 +5,9 @@ use rayon::prelude::*;
 
 use super::product;
 
+/// Share of the mean diagonal added to `H`, so that few samples do not decide too much.
+pub const DAMPING: f64 = 0.01;
+
 /// What calibration saw at the inputs of a weight `[rows, inputs]`.
 #[derive(Clone, Debug)]
 pub struct Statistics {
@@ -16,18 +19,39 @@ pub struct Statistics {
     pub samples: usize,
     /// Runs of the model that gave them: samples of one run resemble each other.
     pub runs: usize,
+    /// Runs that will have given them in the end, if their halves are kept apart; else 0.
+    pub total: usize,
+    /// What the first half of the runs showed.
+    pub half: Option<Half>,
     /// Summed over the channels of a depthwise convolution, each of which meets one row only.
     pub shared: bool,
 }
 
+/// Sums over some runs, of some inputs.
+#[derive(Clone, Debug)]
+pub struct Half {
+    pub picked: Vec<usize>,
+    /// `[picked, picked]`.
+    pub second: Vec<f32>,
+    /// `[picked]`.
+    pub first: Vec<f32>,
+    pub samples: usize,
+}
+
+/// Inputs whose sums are kept for a half, at most: enough to tell how far correlations can be trusted.
+const PICKED: usize = 256;
+
 impl Statistics {
-    pub fn new(inputs: usize) -> Self {
+    /// `total` runs will give them, whose halves are kept apart; 0 if they are not to be.
+    pub fn new(inputs: usize, total: usize) -> Self {
         Statistics {
             inputs,
             second: vec![0.0; inputs * inputs],
             first: vec![0.0; inputs],
             samples: 0,
             runs: 0,
+            total,
+            half: None,
             shared: false,
         }
     }
@@ -44,6 +68,17 @@ impl Statistics {
         }
         self.samples += samples;
         self.runs += 1;
+        if self.total > 1 && self.runs == self.total / 2 {
+            self.half = Some(self.half());
+        }
+    }
+
+    fn half(&self) -> Half {
+        let n = self.inputs;
+        let picked: Vec<usize> = (0..n).step_by(n.div_ceil(PICKED).max(1)).collect();
+        let second = picked.iter().flat_map(|&i| picked.iter().map(move |&j| self.second[i * n + j])).collect();
+        let first = picked.iter().map(|&i| self.first[i]).collect();
+        Half { picked, second, first, samples: self.samples }
     }
 
     /// How much each input matters: its mean square relative to the average one, with a floor for silent inputs.
@@ -52,6 +87,11 @@ impl Statistics {
         let diagonal: Vec<f32> = self.second.iter().step_by(self.inputs + 1).copied().collect();
         let mean = diagonal.iter().sum::<f32>() / self.inputs.max(1) as f32;
         diagonal.iter().map(|d| if mean > 0.0 { d.max(0.0) / mean + FLOOR } else { 1.0 }).collect()
+    }
+
+    /// Mean of the diagonal of `Xᵀ X`.
+    pub fn strength(&self) -> f32 {
+        self.second.iter().step_by(self.inputs + 1).sum::<f32>() / self.inputs.max(1) as f32
     }
 
     /// `‖rows · X‖²`, all together; rows are `[inputs]`.
@@ -65,7 +105,7 @@ impl Statistics {
         let through = product::by_rows(matrix, &self.second, self.inputs);
         let second = product::by_rows(&through, matrix, self.inputs);
         let first = product::by_rows(matrix, &self.first, self.inputs);
-        Statistics { inputs: first.len(), second, first, shared: false, ..*self }
+        Statistics { inputs: first.len(), second, first, half: None, shared: false, ..*self }
     }
 
     /// Statistics of `x − mean(x)`.
@@ -74,7 +114,7 @@ impl Statistics {
         second.par_chunks_mut(self.inputs.max(1)).zip(self.first.par_iter()).for_each(|(row, first)| {
             row.iter_mut().zip(&mean).for_each(|(s, m)| *s -= first * m);
         });
-        Statistics { second, first: vec![0.0; self.inputs], ..*self }
+        Statistics { second, first: vec![0.0; self.inputs], half: None, ..*self }
     }
 
     /// Mean of each input.
@@ -93,9 +133,6 @@ pub struct Feedback {
 }
 
 impl Feedback {
-    /// Share of the mean diagonal added to `H`, so that few samples do not decide too much.
-    const DAMPING: f64 = 0.01;
-
     /// `None` where `H` is not positive definite even so (no samples, or values that are not finite).
     pub fn new(statistics: &Statistics) -> Option<Self> {
         let n = statistics.inputs;
@@ -108,7 +145,7 @@ impl Feedback {
         }
         let mean = h.iter().step_by(n + 1).sum::<f64>() / n.max(1) as f64;
         for d in h.iter_mut().step_by(n + 1) {
-            *d += Self::DAMPING * mean;
+            *d += DAMPING * mean;
         }
         // H = R Rᵀ with R upper triangular; then H⁻¹ = R⁻ᵀ R⁻¹, whose upper factor is R⁻¹.
         for j in (0..n).rev() {
@@ -192,7 +229,7 @@ mod tests {
         let common: Vec<f32> = (0..samples).map(|_| next()).collect();
         let x: Vec<f32> =
             (0..inputs).flat_map(|_| common.iter().map(|c| c + 0.3 * next()).collect::<Vec<_>>()).collect();
-        let mut statistics = Statistics::new(inputs);
+        let mut statistics = Statistics::new(inputs, 1);
         statistics.add(&x, samples);
         let feedback = Feedback::new(&statistics).unwrap();
 
@@ -219,6 +256,6 @@ mod tests {
 
     #[test]
     fn without_samples_there_is_no_feedback() {
-        assert!(Feedback::new(&Statistics::new(4)).is_none());
+        assert!(Feedback::new(&Statistics::new(4, 1)).is_none());
     }
 }

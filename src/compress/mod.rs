@@ -7,6 +7,7 @@ pub mod bias;
 pub mod calibrate;
 pub mod cluster;
 pub mod codebook;
+pub mod descend;
 pub mod drift;
 pub mod dual;
 pub mod effect;

@@ -46,8 +46,13 @@ impl PaletteGrid {
 }
 
 impl Tables for PaletteGrid {
-    fn tables(&mut self) -> &mut [Vec<f32>] {
-        &mut self.tables
+    fn tables(&self) -> &[Vec<f32>] {
+        &self.tables
+    }
+
+    /// Each in ascending order before values are looked up.
+    fn set_tables(&mut self, tables: Vec<Vec<f32>>) {
+        self.tables = tables;
     }
 
     fn factor(&self, row: usize, col: usize) -> f32 {

@@ -19,7 +19,9 @@ const TURNS: usize = 2;
 /// A grid of tables that can be changed.
 pub trait Tables: Grid {
     /// `[2^bits, dim]` each.
-    fn tables(&mut self) -> &mut [Vec<f32>];
+    fn tables(&self) -> &[Vec<f32>];
+
+    fn set_tables(&mut self, tables: Vec<Vec<f32>>);
 
     /// What the entry of a weight is multiplied by.
     fn factor(&self, row: usize, col: usize) -> f32;
@@ -42,14 +44,16 @@ pub fn codes<G: Tables>(
     for turn in 0..TURNS {
         if turn > 0 {
             // Scalars are looked up in ascending tables.
-            grid.tables().iter_mut().filter(|_| dim == 1).for_each(|t| t.sort_by(f32::total_cmp));
+            let mut tables = grid.tables().to_vec();
+            tables.iter_mut().filter(|_| dim == 1).for_each(|t| t.sort_by(f32::total_cmp));
+            grid.set_tables(tables);
             codes = round(grid)?;
         }
         let assigned = assignment(grid, matrix, rows_per_table, &codes);
         let mut all = grid.tables().concat();
         entries(matrix, statistics, &assigned, &mut all);
         let size = dim << grid.bits();
-        grid.tables().iter_mut().zip(all.chunks(size)).for_each(|(table, new)| table.copy_from_slice(new));
+        grid.set_tables(all.chunks(size).map(<[f32]>::to_vec).collect());
     }
     Ok(codes)
 }
@@ -143,7 +147,7 @@ mod tests {
         };
         let (rows, cols, samples, count) = (5, 7, 40, 4);
         let x: Vec<f32> = (0..cols * samples).map(|_| next()).collect();
-        let mut statistics = Statistics::new(cols);
+        let mut statistics = Statistics::new(cols, 1);
         statistics.add(&x, samples);
         let data: Vec<f32> = (0..rows * cols).map(|_| next()).collect();
         let index: Vec<u32> = (0..rows * cols).map(|_| ((next() + 0.5) * count as f32) as u32).collect();

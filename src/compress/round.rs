@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::feedback::Feedback;
+use super::descend::{Block, descend};
+use super::feedback::{Feedback, Statistics};
 use super::grid::{Grid, MAX_DIM, Matrix};
 use crate::Result;
 use crate::tensor::{DType, Tensor, TensorType, bits};
@@ -24,7 +25,7 @@ pub fn round(
     matrix: &Matrix,
     grid: &dyn Grid,
     places: Option<&dyn Places>,
-    feedback: Option<&Feedback>,
+    guide: Option<(&Feedback, &Statistics)>,
 ) -> Result<Tensor> {
     let (dim, cols) = (grid.dim(), matrix.cols);
     let width = places.map_or(cols, |p| p.width());
@@ -32,7 +33,7 @@ pub fn round(
     let mut packed = Tensor::zeros(TensorType::new(DType::U8, [matrix.rows.div_ceil(dim), stride]))?;
     packed.bytes_mut().par_chunks_mut((stride * BLOCK / dim).max(1)).enumerate().for_each(|(block, out)| {
         let rows = block * BLOCK..((block + 1) * BLOCK).min(matrix.rows);
-        let codes = round_rows(matrix, grid, places, feedback, rows, width);
+        let codes = round_rows(matrix, grid, places, guide, rows, width);
         for (codes, out) in codes.chunks(width.max(1)).zip(out.chunks_mut(stride.max(1))) {
             pack(codes, grid.bits(), out);
         }
@@ -55,20 +56,26 @@ fn round_rows(
     matrix: &Matrix,
     grid: &dyn Grid,
     places: Option<&dyn Places>,
-    feedback: Option<&Feedback>,
+    guide: Option<(&Feedback, &Statistics)>,
     rows: std::ops::Range<usize>,
     width: usize,
 ) -> Vec<u16> {
     let (dim, cols, count) = (grid.dim(), matrix.cols, rows.len());
-    let order: Vec<usize> = feedback.map_or_else(|| (0..cols).collect(), |f| f.order().to_vec());
+    let order: Vec<usize> = guide.map_or_else(|| (0..cols).collect(), |(f, _)| f.order().to_vec());
     // Columns in the order of rounding.
     let mut values: Vec<f32> = Vec::with_capacity(count * cols);
     for row in rows.clone() {
         let row = matrix.row(row);
         values.extend(order.iter().map(|&col| row[col]));
     }
-    let places: Option<Vec<_>> = places.map(|p| rows.clone().map(|row| p.of_row(row)).collect());
-    let mut codes = vec![0u16; count.div_ceil(dim) * width];
+    let mut block = Block {
+        first: rows.start,
+        wanted: &matrix.data[rows.start * cols..rows.end * cols],
+        decoded: vec![0f32; count * cols],
+        codes: vec![0u16; count.div_ceil(dim) * width],
+        width,
+        places: places.map(|p| rows.map(|row| p.of_row(row)).collect()),
+    };
     for (j, &col) in order.iter().enumerate() {
         for top in (0..count).step_by(dim) {
             let lanes = dim.min(count - top);
@@ -76,16 +83,20 @@ fn round_rows(
             for lane in 0..lanes {
                 wanted[lane] = values[(top + lane) * cols + j];
             }
-            if let Some(place) = places.as_ref().map_or(Some(col), |p| p[top][col]) {
-                codes[top / dim * width + place] =
-                    grid.nearest(rows.start + top, place, &wanted[..lanes], &mut rounded[..lanes]);
+            if let Some(place) = block.place(top, col) {
+                block.codes[top / dim * width + place] =
+                    grid.nearest(block.first + top, place, &wanted[..lanes], &mut rounded[..lanes]);
             }
-            if let Some(feedback) = feedback {
-                for lane in 0..lanes {
+            for lane in 0..lanes {
+                block.decoded[(top + lane) * cols + col] = rounded[lane];
+                if let Some((feedback, _)) = guide {
                     feedback.spread(&mut values[(top + lane) * cols..][..cols], j, rounded[lane]);
                 }
             }
         }
     }
-    codes
+    if let Some((_, statistics)) = guide {
+        descend(&mut block, grid, statistics);
+    }
+    block.codes
 }

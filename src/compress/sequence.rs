@@ -131,7 +131,9 @@ fn watch(walk: &mut Walk, model: &Model, group: &mut Group, most: usize) -> Resu
         let Some((id, layout)) = group.inputs else { return Ok(()) };
         let Some(tensor) = seen.encoded.get(&id) else { return Ok(()) };
         let (inputs, positions, x) = calibrate::columns(tensor, layout, most)?;
-        statistics.get_or_insert_with(|| Statistics::new(inputs)).add(&x, positions);
+        statistics
+            .get_or_insert_with(|| Statistics::new(inputs, calibrate::halved(layout, positions, runs)))
+            .add(&x, positions);
         // In streams of tokens errors go with the inputs; those of convolutions do so on the samples, and little elsewhere.
         // There are as many unknowns as inputs: few more positions do not tell either.
         if layout != Layout::ChannelsLast || positions * runs < PER_INPUT * inputs {

@@ -18,6 +18,8 @@ pub struct VectorGrid {
     rows_per_table: usize,
     /// `[2^bits, dim]` each.
     tables: Vec<Vec<f32>>,
+    /// The same, `[dim, 2^bits]` each.
+    columns: Vec<Vec<f32>>,
     scales: Option<GroupScales>,
 }
 
@@ -42,13 +44,25 @@ impl VectorGrid {
             }
             vectors::centres(&points, 1 << bits)
         });
-        VectorGrid { bits, dim, rows_per_table, tables: tables.collect(), scales }
+        let tables: Vec<Vec<f32>> = tables.collect();
+        let columns = tables.iter().map(|t| across(t, dim)).collect();
+        VectorGrid { bits, dim, rows_per_table, tables, columns, scales }
     }
 }
 
+/// `[count, dim]` as `[dim, count]`.
+fn across(table: &[f32], dim: usize) -> Vec<f32> {
+    (0..dim).flat_map(|lane| table.iter().skip(lane).step_by(dim)).copied().collect()
+}
+
 impl Tables for VectorGrid {
-    fn tables(&mut self) -> &mut [Vec<f32>] {
-        &mut self.tables
+    fn tables(&self) -> &[Vec<f32>] {
+        &self.tables
+    }
+
+    fn set_tables(&mut self, tables: Vec<Vec<f32>>) {
+        self.columns = tables.iter().map(|t| across(t, self.dim)).collect();
+        self.tables = tables;
     }
 
     fn factor(&self, row: usize, col: usize) -> f32 {
@@ -77,16 +91,18 @@ impl Grid for VectorGrid {
         if let Some(s) = &self.scales {
             (0..values.len()).for_each(|lane| scales[lane] = s.of(row + lane, col));
         }
-        let mut best = (f32::INFINITY, 0usize);
-        for (code, entry) in table.chunks_exact(self.dim).enumerate() {
-            let lanes = values.iter().zip(entry).zip(&scales);
-            let error: f32 = lanes.map(|((v, e), s)| (v - s * e) * (v - s * e)).sum();
-            if error < best.0 {
-                best = (error, code);
-            }
+        // ‖s · (entry − v / s)‖² but for ‖v‖², of all entries side by side.
+        let mut scores = [0f32; 256];
+        let scores = &mut scores[..table.len() / self.dim];
+        for ((column, v), s) in
+            self.columns[row / self.rows_per_table].chunks_exact(scores.len()).zip(values).zip(scales)
+        {
+            let (square, twice) = (s * s, 2.0 * s * v);
+            scores.iter_mut().zip(column).for_each(|(score, e)| *score += e * (square * e - twice));
         }
-        let entry = &table[best.1 * self.dim..];
+        let code = vectors::least(scores).unwrap_or(0);
+        let entry = &table[code * self.dim..];
         (0..values.len()).for_each(|lane| rounded[lane] = scales[lane] * entry[lane]);
-        best.1 as u16
+        code as u16
     }
 }
