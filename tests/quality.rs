@@ -97,16 +97,15 @@ fn labels_found(encoding: &str) -> Option<(usize, f64)> {
     Some((found, mean))
 }
 
-/// The float model finds 18, which is the aim.
+/// As many as the float model.
 #[test]
-fn four_bits_find_most_labels() {
-    assert!(labels_found("auto:4").is_none_or(|(found, mean)| found >= 16 && mean >= 0.92));
+fn four_bits_find_the_labels() {
+    assert!(labels_found("auto:4").is_none_or(|(found, mean)| found >= 18 && mean >= 0.95));
 }
 
-/// The aim is 15.
 #[test]
 fn three_bits_find_most_labels() {
-    assert!(labels_found("auto:3").is_none_or(|(found, mean)| found >= 13 && mean >= 0.77));
+    assert!(labels_found("auto:3").is_none_or(|(found, mean)| found >= 15 && mean >= 0.85));
 }
 
 /// Mean correlation with the float model's maps.
