@@ -5,5 +5,15 @@ pub mod classify;
 pub mod compare;
 #[cfg(feature = "cli")]
 pub mod conformance;
+#[cfg(feature = "full")]
+pub mod decoder;
+#[cfg(all(feature = "full", feature = "cli"))]
+pub mod perplexity;
+#[cfg(feature = "full")]
+pub mod sample;
 
 pub use classify::{Classifier, Prediction};
+#[cfg(feature = "full")]
+pub use decoder::Decoder;
+#[cfg(feature = "full")]
+pub use sample::{Sampler, Sampling};
