@@ -43,6 +43,11 @@ pub fn read(file: &str, bytes: &Bytes) -> Result<Gguf> {
     Ok(Gguf { metadata: header.metadata, tensors: weights })
 }
 
+/// Reads the metadata alone.
+pub fn metadata(file: &str, bytes: &Bytes) -> Result<Metadata> {
+    Ok(header::parse(file, bytes)?.metadata)
+}
+
 /// The weights without a graph; numbers and words of the metadata go into the manifest as `gguf_metadata`.
 pub fn model(file: &str, bytes: &Bytes) -> Result<Model> {
     let gguf = read(file, bytes)?;
