@@ -81,6 +81,13 @@ impl Metadata {
         }
     }
 
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match *self.0.get(key)? {
+            Value::Bool(v) => Some(v),
+            _ => None,
+        }
+    }
+
     pub fn array(&self, key: &str) -> Option<&Array> {
         match self.0.get(key)? {
             Value::Array(array) => Some(array),

@@ -45,8 +45,13 @@ pub fn read(file: &str, bytes: &Bytes) -> Result<Gguf> {
     Ok(Gguf { metadata: header.metadata, tensors: weights })
 }
 
-/// The graph of a decoder whose architecture is known, else weights without a graph; numbers and words of the metadata go
-/// into the manifest as `gguf_metadata`.
+/// Reads the metadata alone.
+pub fn metadata(file: &str, bytes: &Bytes) -> Result<Metadata> {
+    Ok(header::parse(file, bytes)?.metadata)
+}
+
+/// The graph of a decoder whose architecture is known, else weights without a graph; numbers and words of the metadata, and
+/// what makes a tokenizer, go into the manifest as `gguf_metadata`.
 pub fn model(file: &str, bytes: &Bytes) -> Result<Model> {
     let gguf = read(file, bytes)?;
     let mut model = Model::default();
