@@ -13,7 +13,7 @@ use fewbit::cpu::simd::Level;
 use fewbit::graph::Model;
 use fewbit::models::llama::{self, Config, Gate, Window};
 use fewbit::models::rope::{Rope, Scaling};
-use fewbit::runtime::{Device, Session};
+use fewbit::runtime::{Device, KvKind, Session};
 use fewbit::tensor::Tensor;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -46,19 +46,30 @@ fn plain() -> Config {
 /// Ragged on purpose: no size is a multiple of a vector.
 const SIZES: Sizes = Sizes { hidden: 44, head: 20, inner: 70, vocabulary: 91, biases: false, tied: true, norms: 0 };
 
-/// Feeds the pieces and compares the logits of each with the reference's for the tokens so far.
 fn check(name: &str, config: &Config, sizes: Sizes, pieces: &[usize]) {
-    let seed = std::env::var("FEWBIT_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    check_kept(name, config, sizes, pieces, (KvKind::F16, reference::f16), rand::random());
+}
+
+/// Feeds the pieces and compares the logits of each with the reference's for the tokens so far.
+fn check_kept(
+    name: &str,
+    config: &Config,
+    sizes: Sizes,
+    pieces: &[usize],
+    (kind, keep): (KvKind, reference::Keep),
+    seed: u64,
+) {
     let mut random = StdRng::seed_from_u64(seed);
     let weights = random_weights(config, &sizes, &mut random);
     let graph = llama::build(config, llama::gguf_names, weights.clone()).unwrap();
     let model = Model { graph, ..Model::default() };
     let count: usize = pieces.iter().sum();
     let ids: Vec<i64> = (0..count).map(|_| random.random_range(0..sizes.vocabulary as i64)).collect();
-    let want = forward(config, &sizes, &weights, &ids);
+    let want = forward(config, &sizes, &weights, keep, &ids);
     for device in devices() {
         let what = format!("{name} on {}, seed {seed}", device.describe());
         let mut session = Session::new(&model, &device).unwrap();
+        session.set_kv(kind);
         // Other tokens first: what they leave must not be seen.
         let others: Vec<i64> = ids.iter().map(|&id| (id + 1) % sizes.vocabulary as i64).collect();
         logits(&mut session, &others, 0, &[0]);
@@ -130,6 +141,18 @@ fn qwen3_and_gemma3() {
 fn partial_and_stretched_rotation() {
     let rope = Rope { dims: 12, scaling: Scaling::Yarn { factor: 4.0, original: 32.0 }, ..plain().rope };
     check("yarn", &Config { rope, ..plain() }, SIZES, &[40, 1]);
+}
+
+/// The seed is fixed: a value between two codes may go either way by the last bit of what came before.
+#[test]
+fn fewer_bits() {
+    for (kind, keep) in [(KvKind::Q8, reference::q8 as reference::Keep), (KvKind::Q4, reference::q4)] {
+        check_kept("ragged", &plain(), SIZES, &[6, 1, 30, 1], (kind, keep), 1);
+        // More than a block, the last of which is short.
+        let rope = Rope { dims: 70, ..plain().rope };
+        let wide = Config { heads: 2, kv_heads: 1, layers: 2, rope, ..plain() };
+        check_kept("wide", &wide, Sizes { head: 70, ..SIZES }, &[6, 1, 3], (kind, keep), 2);
+    }
 }
 
 /// What was never fed cannot be attended to, and positions do not jump.

@@ -11,7 +11,7 @@ use super::gemm::{Epilogue, Operand, Product, Strided, with_scratch};
 use super::simd::{Level, fma, math, multiversion};
 use super::{Call, Kernel, Prepare, Prepared, numeric};
 use crate::Result;
-use crate::ops::cached_attention::{CachedOptions, CachedShape};
+use crate::ops::cached_attention::{CachedOptions, CachedShape, missing, span};
 
 pub const KERNELS: &[Kernel] =
     &[Kernel { op: "fewbit.CachedAttention", run: cached_attention, prepare: Some(prepare), encoded_inputs: &[] }];
@@ -57,18 +57,11 @@ fn cached_attention(call: &mut Call) -> Result<()> {
     let inputs = [q.shape, k.shape, v.shape, call.input(3)?.shape];
     let shape = CachedShape::new(node, inputs, angles.map(|pair| pair.map(|view| view.shape)))?;
     let options = CachedOptions::of(node, shape.head)?;
-    let positions = call.ints(3)?;
-    let Some(&first) = positions.first() else { return Ok(()) };
-    let first = usize::try_from(first).map_err(|_| node.error(format!("position {first} is negative")))?;
-    if !positions.iter().zip(first..).all(|(&p, want)| p == want as i64) {
-        return Err(node.error("positions must count up by one"));
-    }
+    let Some((first, _)) = span(&call.ints(3)?)? else { return Ok(()) };
     let cache = call.prepared.and_then(|prepared| prepared.downcast_ref::<Mutex<Cache>>());
     let cache = cache.ok_or_else(|| node.error("it needs the memory of a session"))?;
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    cache.cut(first, shape.kv_heads, shape.head).ok_or_else(|| {
-        node.error(format!("keys and values before position {first} are missing; begin at 0 and leave none out"))
-    })?;
+    cache.cut(first, shape.kv_heads, shape.head).ok_or_else(|| missing(first))?;
 
     let [cos, sin] = match angles {
         Some([cos, sin]) => [numeric::to_f32(cos)?, numeric::to_f32(sin)?],

@@ -35,6 +35,12 @@ impl Key {
 }
 
 impl Packs {
+    /// Packs beside which attention keeps keys and values of this kind.
+    #[cfg(feature = "full")]
+    pub fn keeping(kind: crate::ops::cached_attention::KvKind) -> Self {
+        Packs { caches: super::caches::Caches::new(kind), ..Packs::default() }
+    }
+
     /// The packed weight, made by `pack` unless a plan has it.
     pub fn get(&self, key: Key, pack: impl FnOnce() -> Option<Prepared>) -> Option<Prepared> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,11 @@
 //! Attention over keys and values that stay in the session between runs, and the angles of rotary position embedding.
 
+use std::str::FromStr;
+
 use super::infer::{Infer, InferFn};
-use crate::Result;
 use crate::graph::Node;
 use crate::tensor::{DType, TensorType};
+use crate::{Error, Result};
 
 pub const OPS: &[(&str, InferFn)] =
     &[("fewbit.CachedAttention", cached_attention), ("fewbit.RotaryAngles", rotary_angles)];
@@ -55,6 +57,36 @@ impl CachedShape {
     }
 }
 
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvKind {
+    /// Half precision.
+    #[default]
+    F16,
+    /// 8 bits: blocks of a head as integers from −127 to 127 with a scale.
+    Q8,
+    /// 4 bits: blocks of a head as codes from 0 to 15 with a scale and a least value.
+    Q4,
+}
+
+impl KvKind {
+    /// Elements of a head that share their factors, which are in half precision.
+    pub const BLOCK: usize = 64;
+}
+
+impl FromStr for KvKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f16" => Ok(KvKind::F16),
+            "q8" => Ok(KvKind::Q8),
+            "q4" => Ok(KvKind::Q4),
+            other => Err(Error::Usage(format!("keys and values cannot be kept as `{other}`; use f16, q8 or q4"))),
+        }
+    }
+}
+
 /// What the attributes of a `fewbit.CachedAttention` node say beside its sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachedOptions {
@@ -80,6 +112,26 @@ impl CachedOptions {
             interleaved: node.attrs.flag("interleaved"),
         })
     }
+}
+
+/// The first and the last of the positions, which must count up by one from 0 or more; `None` if there are none.
+pub fn span(positions: &[i64]) -> Result<Option<(usize, usize)>> {
+    let Some(&first) = positions.first() else { return Ok(None) };
+    let first = usize::try_from(first).map_err(|_| Error::Usage(format!("position {first} is negative")))?;
+    let mut last = first;
+    for &position in &positions[1..] {
+        match last.checked_add(1) {
+            Some(next) if usize::try_from(position) == Ok(next) => last = next,
+            _ => return Err(Error::Usage("positions must count up by one".into())),
+        }
+    }
+    Ok(Some((first, last)))
+}
+
+/// That a session does not have what comes before a position.
+pub fn missing(first: usize) -> Error {
+    let what = "keys and values before it are missing; begin at 0 and leave none out";
+    Error::Usage(format!("position {first}: {what}"))
 }
 
 fn cached_attention(infer: &Infer) -> Result<Vec<TensorType>> {

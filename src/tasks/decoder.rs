@@ -1,7 +1,7 @@
 //! A language model's graph, token by token.
 
-use crate::graph::Model;
-use crate::runtime::{Device, Session};
+use crate::graph::{Dim, Model};
+use crate::runtime::{Device, KvKind, Session};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -14,6 +14,7 @@ const INPUTS: [&str; 3] = ["input_ids", "position_ids", "logits_to_keep"];
 pub struct Decoder {
     session: Session,
     context: usize,
+    vocabulary: usize,
     fed: Vec<u32>,
 }
 
@@ -22,12 +23,15 @@ impl Decoder {
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
         let graph = &model.graph;
         let known = |name: &&str| graph.inputs.iter().any(|&id| graph.value(id).name == **name);
-        if !INPUTS.iter().all(|name| known(&name)) || graph.inputs.len() != INPUTS.len() || graph.outputs.len() != 1 {
+        let last = graph.outputs.first().and_then(|&id| graph.value(id).dims.as_ref()?.last());
+        let (true, true, Some(&Dim::Known(vocabulary))) =
+            (INPUTS.iter().all(|name| known(&name)), graph.inputs.len() == INPUTS.len(), last)
+        else {
             return Err(Error::Unsupported("the model has no decoder that could generate text".into()));
-        }
+        };
         let context = model.manifest.extra.get("context").and_then(serde_json::Value::as_u64);
         let context = context.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-        Ok(Decoder { session: Session::new(model, device)?, context, fed: Vec::new() })
+        Ok(Decoder { session: Session::new(model, device)?, context, vocabulary, fed: Vec::new() })
     }
 
     /// Tokens that the model was made for at most.
@@ -45,6 +49,12 @@ impl Decoder {
         self.session.set_activations(activations);
     }
 
+    /// See `Session::set_kv`.
+    pub fn set_kv(&mut self, kind: KvKind) {
+        self.session.set_kv(kind);
+        self.fed.clear();
+    }
+
     /// Brings the session to `tokens` and gives the logits after each of the last `kept`: `kept` rows of a number for
     /// every word of the vocabulary. What the tokens have in common with those before is not computed again. Fails for no
     /// tokens and for more than the context.
@@ -56,7 +66,20 @@ impl Decoder {
             let (len, context) = (tokens.len(), self.context);
             return Err(Error::Usage(format!("{len} tokens exceed the model's context of {context}")));
         }
-        let kept = kept.min(tokens.len());
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
+            return Err(Error::Usage(format!("token {id} is outside the model's vocabulary of {}", self.vocabulary)));
+        }
+        match self.feed(tokens, kept.min(tokens.len())).await {
+            // With a lost device went what it kept.
+            Err(Error::Device(_)) => {
+                self.fed.clear();
+                self.feed(tokens, kept.min(tokens.len())).await
+            }
+            other => other,
+        }
+    }
+
+    async fn feed(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
         let common = self.fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         self.fed.truncate(common.min(tokens.len() - kept));
         let mut logits = Vec::new();

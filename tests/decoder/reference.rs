@@ -70,15 +70,46 @@ pub fn random_weights(config: &Config, s: &Sizes, random: &mut StdRng) -> Weight
     weights
 }
 
+/// What a session makes of the keys or values of a head that it keeps.
+pub type Keep = fn(&[f64]) -> Vec<f64>;
+
+fn halved(v: f64) -> f64 {
+    f16::from_f64(v).to_f64()
+}
+
+pub fn f16(row: &[f64]) -> Vec<f64> {
+    row.iter().map(|&v| halved(v)).collect()
+}
+
+/// Blocks of 64 as integers.
+pub fn q8(row: &[f64]) -> Vec<f64> {
+    let block = |block: &[f64]| {
+        let scale = halved(block.iter().fold(0f64, |m, v| m.max(v.abs())) / 127.0);
+        block.iter().map(|v| (v / scale).round().clamp(-127.0, 127.0) * scale).collect::<Vec<_>>()
+    };
+    row.chunks(64).flat_map(block).collect()
+}
+
+/// Blocks of 64 as codes.
+pub fn q4(row: &[f64]) -> Vec<f64> {
+    let block = |block: &[f64]| {
+        let low = halved(block.iter().copied().fold(f64::INFINITY, f64::min));
+        let scale = halved((block.iter().copied().fold(f64::NEG_INFINITY, f64::max) - low) / 15.0);
+        block.iter().map(|v| ((v - low) / scale).round().clamp(0.0, 15.0) * scale + low).collect::<Vec<_>>()
+    };
+    row.chunks(64).flat_map(block).collect()
+}
+
 struct Reference<'a> {
     config: &'a Config,
     sizes: &'a Sizes,
     weights: &'a Weights,
+    keep: Keep,
 }
 
 /// Logits after each token, `[tokens, vocabulary]`.
-pub fn forward(config: &Config, sizes: &Sizes, weights: &Weights, ids: &[i64]) -> Vec<f64> {
-    let net = Reference { config, sizes, weights };
+pub fn forward(config: &Config, sizes: &Sizes, weights: &Weights, keep: Keep, ids: &[i64]) -> Vec<f64> {
+    let net = Reference { config, sizes, weights, keep };
     let mut kept = vec![(Vec::new(), Vec::new()); config.layers];
     let embedding = net.get("token_embd.weight").unwrap();
     let mut all = Vec::new();
@@ -142,10 +173,9 @@ impl Reference<'_> {
             all
         };
         let queries = heads("attn_q");
-        // The session keeps them in half precision.
-        let halved = |x: Vec<f64>| x.into_iter().map(|v| f16::from_f64(v).to_f64()).collect();
-        keys.push(halved(heads("attn_k")));
-        values.push(halved(self.linear(layer, "attn_v", &normal)));
+        let kept = |x: Vec<f64>| x.chunks_exact(head).flat_map(self.keep).collect();
+        keys.push(kept(heads("attn_k")));
+        values.push(kept(self.linear(layer, "attn_v", &normal)));
         let first = window.map_or(0, |w| (position + 1).saturating_sub(w.size));
         let scale = config.scale.map_or(1.0 / (head as f64).sqrt(), f64::from);
         let mut seen = Vec::new();

@@ -65,6 +65,6 @@ pub fn model(file: &str, bytes: &Bytes) -> Result<Model> {
         }
     }
     model.manifest.license = gguf.metadata.text("general.license").map(str::to_string);
-    model.manifest.extra.insert("gguf_metadata".into(), gguf.metadata.to_json());
+    model.manifest.extra.insert("gguf_metadata".into(), gguf.metadata.to_json()?);
     Ok(model)
 }
