@@ -170,10 +170,10 @@ fn holes_are_refused() {
         session.run(&[("input_ids", &ids), ("position_ids", &row), ("logits_to_keep", &keep)]).map(|_| ())
     };
     for (positions, words) in [
-        (&[3, 4][..], "before position 3 are missing"),
+        (&[3, 4][..], "position 3: keys and values before it are missing"),
         (&[0, 2], "count up by one"),
         (&[-1, 0], "negative"),
-        (&[i64::MAX, i64::MIN], "missing"),
+        (&[i64::MAX, i64::MIN], "count up by one"),
     ] {
         let error = run(positions).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
