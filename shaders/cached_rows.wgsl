@@ -57,7 +57,7 @@ fn cached_rows(
     }
     let out = (positions[0] * params.heads + row) * params.words;
     if FORM == 1u {
-        y[out + block] = pack2x16float(vec2f(turned(token, at, 2u * block), turned(token, at, 2u * block + 1u)));
+        y[out + block] = halves(turned(token, at, 2u * block), turned(token, at, 2u * block + 1u));
         return;
     }
     let first = 64u * block;
@@ -76,8 +76,21 @@ fn cached_rows(
     }
 }
 
+/// The bits of a half, rounded to the nearest: how `pack2x16float` rounds is left to the device.
+fn half_bits(v: f32) -> u32 {
+    let bits = bitcast<u32>(v);
+    let sign = (bits >> 16u) & 0x8000u;
+    let size = bits & 0x7fffffffu;
+    // Below 2⁻¹⁴ adding ½ leaves what a half keeps in the low bits.
+    if size < 0x38800000u { return sign | (bitcast<u32>(bitcast<f32>(size) + 0.5) - 0x3f000000u); }
+    if size > 0x7f800000u { return sign | 0x7e00u; }
+    return sign | min((size + 0xfffu + ((size >> 13u) & 1u) - 0x38000000u) >> 13u, 0x7c00u);
+}
+
+fn halves(a: f32, b: f32) -> u32 { return half_bits(a) | (half_bits(b) << 16u); }
+
 /// The factor as its half holds it.
-fn halved(v: f32) -> f32 { return unpack2x16float(pack2x16float(vec2f(v, 0.0))).x; }
+fn halved(v: f32) -> f32 { return unpack2x16float(half_bits(v)).x; }
 
 fn store8(token: u32, at: u32, first: u32, len: u32, out: u32, largest: f32) {
     let scale = halved(largest / 127.0);
@@ -90,7 +103,7 @@ fn store8(token: u32, at: u32, first: u32, len: u32, out: u32, largest: f32) {
         }
         y[out + w] = word;
     }
-    y[out + (len + 3u) / 4u] = pack2x16float(vec2f(scale, 0.0));
+    y[out + (len + 3u) / 4u] = halves(scale, 0.0);
 }
 
 fn store4(token: u32, at: u32, first: u32, len: u32, out: u32, low: f32, high: f32) {
@@ -105,5 +118,5 @@ fn store4(token: u32, at: u32, first: u32, len: u32, out: u32, low: f32, high: f
         }
         y[out + w] = word;
     }
-    y[out + (len + 7u) / 8u] = pack2x16float(vec2f(scale, least));
+    y[out + (len + 7u) / 8u] = halves(scale, least);
 }

@@ -155,13 +155,13 @@ fn perplexity_is_llama_cpps() {
     println!("{found:?}");
     assert_eq!(found.tokens, 16 * 255);
     assert!((found.perplexity / 37.25 - 1.0).abs() < 5e-3, "{found:?}");
-    // Keys and values of fewer bits, on a part of the text.
-    let part = &ids[..4 * 512];
+    // Keys and values of 8 bits, on a part of the text.
+    let part = &ids[..2 * 512];
     let mut with = |kind| {
         decoder.set_kv(kind);
         perplexity(&mut decoder, part, 512, None, |_| ()).unwrap().perplexity
     };
-    let (halves, eight, four) = (with(KvKind::F16), with(KvKind::Q8), with(KvKind::Q4));
-    println!("f16 {halves}, q8 {eight}, q4 {four}");
-    assert!(eight < 1.005 * halves && four < 1.03 * halves, "f16 {halves}, q8 {eight}, q4 {four}");
+    let (halves, eight) = (with(KvKind::F16), with(KvKind::Q8));
+    println!("f16 {halves}, q8 {eight}");
+    assert!(eight < 1.005 * halves, "f16 {halves}, q8 {eight}");
 }
