@@ -7,6 +7,10 @@ mod compress;
 mod conformance;
 mod convert;
 mod devices;
+#[cfg(feature = "text")]
+mod eval;
+#[cfg(feature = "text")]
+mod generate;
 mod global;
 mod inspect;
 mod models;
@@ -45,6 +49,12 @@ enum Command {
     Compress(compress::Options),
     /// Show what is inside a model file
     Inspect(inspect::Options),
+    /// Continue a text, or answer in a chat
+    #[cfg(feature = "text")]
+    Generate(generate::Options),
+    /// Measure how well a model does
+    #[cfg(feature = "text")]
+    Eval(eval::Options),
     /// Time a model, or a matrix product (`bench matmul`)
     Bench(bench::Options),
     /// Run test cases in the public ONNX layout
@@ -74,6 +84,10 @@ fn dispatch(cli: &Cli, classifier: &[u8]) -> Result<()> {
         Command::Compress(options) => compress::run(global, options),
         Command::Run(options) => run::run(global, options),
         Command::Inspect(options) => inspect::run(global, options),
+        #[cfg(feature = "text")]
+        Command::Generate(options) => generate::run(global, options),
+        #[cfg(feature = "text")]
+        Command::Eval(options) => eval::run(global, options),
         Command::Bench(options) => bench::run(global, options),
         Command::Conformance(options) => conformance::run(global, options),
         Command::Devices => devices::run(global),

@@ -16,8 +16,13 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 
 /// One line. A reader that closes early (`| head`) ends the program quietly.
 pub fn line(text: &str) -> Result<()> {
+    self::text(&format!("{text}\n"))
+}
+
+/// Text as it comes.
+pub fn text(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => other.map_err(|e| Error::io("stdout", e)),
     }

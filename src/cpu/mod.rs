@@ -5,6 +5,10 @@
 pub mod attention;
 pub mod axis;
 pub mod binary;
+#[cfg(feature = "full")]
+pub mod cached_attention;
+#[cfg(feature = "full")]
+pub mod caches;
 pub mod call;
 pub mod cast;
 #[cfg(feature = "cli")]
@@ -74,6 +78,8 @@ const FAMILIES: &[&[Kernel]] = &[
     attention::KERNELS,
     axis::KERNELS,
     binary::KERNELS,
+    #[cfg(feature = "full")]
+    cached_attention::KERNELS,
     cast::KERNELS,
     channel_norm::KERNELS,
     conv::KERNELS,

@@ -1,4 +1,5 @@
-//! Packed weights shared between the plans of a session: there is a plan per input shape, and each would pack its own.
+//! What the plans of a session share: packed weights (there is a plan per input shape, and each would pack its own), keys
+//! and values.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -7,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// Work done once per plan, e.g. packed weight panels.
 pub type Prepared = Arc<dyn Any + Send + Sync>;
 
-/// Packed weights that some plan still uses.
+/// Packed weights that some plan still uses, and what attention keeps between runs.
 #[derive(Default)]
 pub struct Packs {
+    #[cfg(feature = "full")]
+    pub caches: super::caches::Caches,
     known: Mutex<HashMap<Key, Weak<dyn Any + Send + Sync>>>,
 }
 
@@ -32,6 +35,12 @@ impl Key {
 }
 
 impl Packs {
+    /// Packs beside which attention keeps keys and values of this kind.
+    #[cfg(feature = "full")]
+    pub fn keeping(kind: crate::ops::cached_attention::KvKind) -> Self {
+        Packs { caches: super::caches::Caches::new(kind), ..Packs::default() }
+    }
+
     /// The packed weight, made by `pack` unless a plan has it.
     pub fn get(&self, key: Key, pack: impl FnOnce() -> Option<Prepared>) -> Option<Prepared> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

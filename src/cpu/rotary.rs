@@ -4,7 +4,11 @@ use super::{Call, Kernel, numeric};
 use crate::Result;
 use crate::ops::attention::rotary_sizes;
 
-pub const KERNELS: &[Kernel] = &[Kernel::new("RotaryEmbedding", rotary)];
+pub const KERNELS: &[Kernel] = &[
+    Kernel::new("RotaryEmbedding", rotary),
+    #[cfg(feature = "full")]
+    Kernel::new("fewbit.RotaryAngles", angles),
+];
 
 fn rotary(call: &mut Call) -> Result<()> {
     let node = call.node;
@@ -54,4 +58,17 @@ fn rotary(call: &mut Call) -> Result<()> {
             }
         }
     })
+}
+
+/// `scale · cos(p · f)` and `scale · sin(p · f)` for every position p and frequency f, in f64: after 10⁵ positions an f32
+/// angle would be off by a hundredth.
+#[cfg(feature = "full")]
+fn angles(call: &mut Call) -> Result<()> {
+    let (positions, frequencies) = (call.ints(0)?, crate::ops::cached_attention::frequencies(call.node)?);
+    let scale = f64::from(call.node.attrs.float_or("scale", 1.0));
+    let [cos, sin, ..] = &mut *call.outputs else { return Ok(()) };
+    let angle = |i: usize| positions[i / frequencies.len()] as f64 * f64::from(frequencies[i % frequencies.len()]);
+    cos.slice::<f32>()?.iter_mut().enumerate().for_each(|(i, v)| *v = (scale * angle(i).cos()) as f32);
+    sin.slice::<f32>()?.iter_mut().enumerate().for_each(|(i, v)| *v = (scale * angle(i).sin()) as f32);
+    Ok(())
 }

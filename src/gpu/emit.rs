@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+#[cfg(feature = "full")]
+use super::caches::Cache;
 use super::choices::Choice;
 use super::columns;
 use super::decode::{Window, slice};
@@ -41,6 +43,14 @@ pub struct Operand {
     writable: bool,
 }
 
+impl Operand {
+    /// A buffer that outlives the program.
+    #[cfg(feature = "full")]
+    pub fn kept(buffer: wgpu::Buffer) -> Self {
+        Operand { buffer, writable: true }
+    }
+}
+
 /// Buffers of the program being built.
 pub struct Buffers {
     pub slots: Vec<wgpu::Buffer>,
@@ -70,6 +80,23 @@ pub struct Emit<'a> {
     scratch_used: usize,
     recorded: Vec<Recorded>,
     choice: Option<Choice>,
+    #[cfg(feature = "full")]
+    cache_use: Option<CacheUse>,
+}
+
+/// What a node keeps between runs, and which graph input says where its tokens go.
+#[cfg(feature = "full")]
+pub struct CacheUse {
+    pub cache: Arc<Cache>,
+    pub input: usize,
+}
+
+/// What became of a node.
+pub struct Emitted {
+    pub dispatches: Vec<Recorded>,
+    pub choice: Option<Choice>,
+    #[cfg(feature = "full")]
+    pub cache_use: Option<CacheUse>,
 }
 
 impl<'a> Emit<'a> {
@@ -80,11 +107,27 @@ impl<'a> Emit<'a> {
         weights: &'a WeightCache,
         buffers: &'a mut Buffers,
     ) -> Self {
-        Emit { node, schedule, device, weights, buffers, scratch_used: 0, recorded: Vec::new(), choice: None }
+        Emit {
+            node,
+            schedule,
+            device,
+            weights,
+            buffers,
+            scratch_used: 0,
+            recorded: Vec::new(),
+            choice: None,
+            #[cfg(feature = "full")]
+            cache_use: None,
+        }
     }
 
-    pub(super) fn into_recorded(self) -> (Vec<Recorded>, Option<Choice>) {
-        (self.recorded, self.choice)
+    pub(super) fn finish(self) -> Emitted {
+        Emitted {
+            dispatches: self.recorded,
+            choice: self.choice,
+            #[cfg(feature = "full")]
+            cache_use: self.cache_use,
+        }
     }
 
     /// Sends the node to the CPU.
@@ -146,6 +189,33 @@ impl<'a> Emit<'a> {
         };
         let buffer = buffer.ok_or_else(|| self.node.error(format!("input {i} has no storage")))?;
         Ok(Operand { buffer, writable: false })
+    }
+
+    /// Which input of the graph input `i` is, if it is one.
+    #[cfg(feature = "full")]
+    pub fn graph_input_of(&self, i: usize) -> Option<usize> {
+        match self.schedule.place(self.node.input(i)?) {
+            Place::Input(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// How keys and values are kept.
+    #[cfg(feature = "full")]
+    pub fn kv_kind(&self) -> crate::ops::cached_attention::KvKind {
+        self.weights.caches.kind
+    }
+
+    /// The session's cache of this number, with `words` words a token.
+    #[cfg(feature = "full")]
+    pub fn cache(&self, number: usize, words: usize) -> Result<Arc<Cache>> {
+        self.weights.caches.get(self.device, number, words)
+    }
+
+    /// Says that the node writes to a cache.
+    #[cfg(feature = "full")]
+    pub fn use_cache(&mut self, cache: CacheUse) {
+        self.cache_use = Some(cache);
     }
 
     /// Optional input `i`; `absent()` when it is left out.

@@ -8,6 +8,8 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::attention::KERNELS,
     super::axis::KERNELS,
     super::binary::KERNELS,
+    #[cfg(feature = "full")]
+    super::cached_attention::KERNELS,
     super::cast::KERNELS,
     super::conv::KERNELS,
     super::conv_transpose::KERNELS,

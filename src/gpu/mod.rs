@@ -9,6 +9,10 @@ pub mod attention;
 pub mod axes;
 pub mod axis;
 pub mod binary;
+#[cfg(feature = "full")]
+pub mod cached_attention;
+#[cfg(feature = "full")]
+pub mod caches;
 pub mod cast;
 #[cfg(feature = "cli")]
 pub mod ceilings;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::choices::Choice;
 use super::device::GpuDevice;
-use super::emit::{Buffers, Emit, Recorded};
+#[cfg(feature = "full")]
+use super::emit::CacheUse;
+use super::emit::{Buffers, Emit, Emitted, Recorded};
 use super::families;
 use super::host_step::HostStep;
 use super::profile::Timer;
@@ -16,6 +18,8 @@ use super::weights::WeightCache;
 use crate::clock::now_ms;
 use crate::cpu::Threads;
 use crate::graph::{Place, Schedule, Weight};
+#[cfg(feature = "full")]
+use crate::ops::cached_attention;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -33,6 +37,9 @@ pub struct Program {
     times: Vec<f64>,
     /// Per node: which variant it took, if its kernel had a choice.
     choices: Vec<Option<Choice>>,
+    /// What its nodes keep between runs.
+    #[cfg(feature = "full")]
+    caches: Vec<CacheUse>,
 }
 
 enum Step {
@@ -70,11 +77,15 @@ impl Program {
         let mut buffers = Buffers { slots, inputs: vec![None; schedule.graph.inputs.len()], scratch: Vec::new() };
         let mut recorded: Vec<Result<Vec<Recorded>, String>> = Vec::with_capacity(schedule.graph.nodes.len());
         let mut choices = vec![None; schedule.graph.nodes.len()];
+        #[cfg(feature = "full")]
+        let mut caches = Vec::new();
         for index in 0..schedule.graph.nodes.len() {
             recorded.push(match record(&device, &schedule, index, weights, &mut buffers) {
-                Ok((dispatches, choice)) => {
-                    choices[index] = choice;
-                    Ok(dispatches)
+                Ok(emitted) => {
+                    choices[index] = emitted.choice;
+                    #[cfg(feature = "full")]
+                    caches.extend(emitted.cache_use);
+                    Ok(emitted.dispatches)
                 }
                 Err(Error::Unsupported(why)) => Err(why),
                 Err(other) => return Err(other),
@@ -100,7 +111,19 @@ impl Program {
         device.check()?;
         let times = vec![0.0; steps.len()];
         let (threads, staging) = (threads.clone(), Staging::default());
-        Ok(Program { device, schedule, threads, buffers, steps, staging, timer: None, times, choices })
+        Ok(Program {
+            device,
+            schedule,
+            threads,
+            buffers,
+            steps,
+            staging,
+            timer: None,
+            times,
+            choices,
+            #[cfg(feature = "full")]
+            caches,
+        })
     }
 
     /// Whether later runs measure every node, which splits the pass and costs time. `Unsupported` where the device has
@@ -150,6 +173,8 @@ impl Program {
     /// `inputs` in the order of `graph.inputs`, of the schedule's types; outputs in the order of `graph.outputs`.
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         self.device.check()?;
+        #[cfg(feature = "full")]
+        self.note_tokens(inputs)?;
         self.upload(inputs)?;
         if let Some(timer) = &mut self.timer {
             timer.begin();
@@ -168,6 +193,19 @@ impl Program {
             self.host_step(index, &schedule, inputs, encoder, &mut mirror).await?;
             next = index + 1;
         }
+    }
+
+    /// Checks the positions of what is to be kept: kernels cannot refuse any.
+    #[cfg(feature = "full")]
+    fn note_tokens(&self, inputs: &[&Tensor]) -> Result<()> {
+        for CacheUse { cache, input } in &self.caches {
+            let positions = inputs.get(*input).map_or(Ok(Vec::new()), |tensor| tensor.to_i64())?;
+            let Some((first, last)) = cached_attention::span(&positions)? else { continue };
+            if !cache.note(first, last) {
+                return Err(cached_attention::missing(first));
+            }
+        }
+        Ok(())
     }
 
     fn upload(&self, inputs: &[&Tensor]) -> Result<()> {
@@ -302,7 +340,7 @@ fn record(
     index: usize,
     weights: &WeightCache,
     buffers: &mut Buffers,
-) -> Result<(Vec<Recorded>, Option<Choice>)> {
+) -> Result<Emitted> {
     let node = &schedule.graph.nodes[index];
     let kernel =
         families::find(&node.op).ok_or_else(|| Error::Unsupported(format!("{} has no GPU kernel", node.op)))?;
@@ -318,7 +356,7 @@ fn record(
     }
     let mut emit = Emit::new(node, schedule, device, weights, buffers);
     (kernel.emit)(&mut emit)?;
-    Ok(emit.into_recorded())
+    Ok(emit.finish())
 }
 
 /// All uniform structs, one behind the other.

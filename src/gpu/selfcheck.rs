@@ -69,10 +69,20 @@ const CHECKS: &[Check] = &[
     few_bit("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
     dense("ConvTranspose", &[], &[&[1, 5, 6, 7], &[5, 9, 3, 3]]),
     dense("Attention", &[], &[&[1, 2, 9, 8], &[1, 2, 11, 8], &[1, 2, 11, 8]]),
+    // Input 3 are positions; heads of 20, of which 12 turn.
+    #[cfg(feature = "full")]
+    dense(
+        CACHED,
+        &[("cache", 0), ("q_num_heads", 6), ("kv_num_heads", 2)],
+        &[&[1, 71, 120], &[1, 71, 40], &[1, 71, 40], &[1, 71], &[1, 71, 6], &[1, 71, 6]],
+    ),
     dense("Softmax", &[], &[&[5, 77]]),
     dense("LayerNormalization", &[], &[&[5, 77], &[77], &[77]]),
     dense("GlobalAveragePool", &[], &[&[1, 3, 7, 7]]),
 ];
+
+#[cfg(feature = "full")]
+const CACHED: &str = "fewbit.CachedAttention";
 
 /// Runs every check and switches off the operators that fail. A lost device is an error, not a verdict.
 pub async fn self_check(device: &Arc<GpuDevice>) -> Result<Vec<Verdict>> {
@@ -118,6 +128,15 @@ async fn run(device: &Arc<GpuDevice>, check: &Check) -> Result<String> {
     let mut graph = Graph { name: "self-check".into(), ..Graph::default() };
     let (mut inputs, mut types, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for (i, shape) in shapes.iter().enumerate() {
+        #[cfg(feature = "full")]
+        if *operator == CACHED && i == 3 {
+            let positions: Vec<i64> = (0..shape[1] as i64).collect();
+            inputs.push(Tensor::new(*shape, &positions)?);
+            types.push(Some(TensorType::new(DType::I64, *shape)));
+            let dims = shape.iter().map(|&d| Dim::Known(d)).collect();
+            ids.push(Some(graph.add_input("p", DType::I64, dims)));
+            continue;
+        }
         types.push(Some(TensorType::new(DType::F32, *shape)));
         if check.few_bit && i == 1 {
             ids.push(Some(graph.add_weight("w", sample_palette(shape)?)));

@@ -8,6 +8,8 @@ use super::lock::lock;
 use super::storage;
 use crate::Result;
 use crate::cpu::Packs;
+#[cfg(feature = "full")]
+use crate::ops::cached_attention::KvKind;
 use crate::tensor::Tensor;
 
 /// Buffers by the host bytes they were made from and the form they were brought into.
@@ -16,6 +18,9 @@ pub struct WeightCache {
     entries: Mutex<HashMap<Key, Entry>>,
     /// Of nodes that run on the CPU.
     pub(super) packs: Packs,
+    /// What attention keeps between runs.
+    #[cfg(feature = "full")]
+    pub caches: super::caches::Caches,
 }
 
 /// Address and length of the host bytes; layout.
@@ -28,6 +33,12 @@ struct Entry {
 }
 
 impl WeightCache {
+    /// One in which attention keeps keys and values of this kind.
+    #[cfg(feature = "full")]
+    pub fn keeping(kind: KvKind) -> Self {
+        WeightCache { packs: Packs::keeping(kind), caches: super::caches::Caches::new(kind), ..WeightCache::default() }
+    }
+
     /// The tensor in the layout of `storage`.
     pub(super) fn dense(&self, device: &GpuDevice, tensor: &Tensor) -> Result<wgpu::Buffer> {
         self.entry(device, tensor, "dense", || Ok(storage::to_gpu(tensor)?.into_owned()))

@@ -2,6 +2,10 @@
 
 #[cfg(feature = "full")]
 pub mod efficientnet_lite;
+#[cfg(feature = "full")]
+pub mod llama;
+#[cfg(feature = "full")]
+pub mod rope;
 
 use std::collections::BTreeMap;
 

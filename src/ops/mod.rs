@@ -4,6 +4,8 @@
 //! family's table here, a kernel in `cpu/` and one in `gpu/`.
 
 pub mod attention;
+#[cfg(feature = "full")]
+pub mod cached_attention;
 pub mod conv;
 #[cfg(feature = "full")]
 pub mod einsum;
@@ -43,6 +45,8 @@ pub use infer::{Infer, InferFn};
 #[rustfmt::skip]
 const FAMILIES: &[&[(&str, InferFn)]] = &[
     attention::OPS,
+    #[cfg(feature = "full")]
+    cached_attention::OPS,
     conv::OPS,
     elementwise::OPS,
     index::OPS,

@@ -3,6 +3,8 @@
 pub mod device;
 #[cfg(any(feature = "cli", feature = "full"))]
 pub mod elastic;
+#[cfg(feature = "full")]
+mod kept;
 pub mod plan;
 pub mod session;
 pub mod specialize;
@@ -11,6 +13,8 @@ pub mod symbolic;
 mod tune;
 
 pub use crate::cpu::fewbit::Activations;
+#[cfg(feature = "full")]
+pub use crate::ops::cached_attention::KvKind;
 pub use device::Device;
 pub use plan::{NodeReport, Report};
 pub use session::Session;

@@ -8,6 +8,8 @@ use crate::cpu::{self, Packs, Threads};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, GpuDevice, WeightCache};
 use crate::graph::{self, Attr, Schedule, TypedGraph, Weight};
+#[cfg(feature = "full")]
+use crate::ops::cached_attention::KvKind;
 use crate::tensor::{Tensor, TensorType};
 use crate::{Error, Result};
 
@@ -30,6 +32,29 @@ pub struct Shared {
     packs: Packs,
     #[cfg(feature = "gpu")]
     weights: WeightCache,
+}
+
+#[cfg(feature = "full")]
+impl Shared {
+    /// With room for keys and values of this kind.
+    pub fn keeping(kind: KvKind) -> Self {
+        Shared {
+            packs: Packs::keeping(kind),
+            #[cfg(feature = "gpu")]
+            weights: WeightCache::keeping(kind),
+        }
+    }
+
+    /// Makes room for the keys and values of so many tokens on a GPU; elsewhere it grows by itself. True if plans must be
+    /// built anew for it.
+    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
+    pub fn reserve(&self, device: &Device, tokens: usize) -> Result<bool> {
+        match device {
+            Device::Cpu(_) => Ok(false),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => self.weights.caches.reserve(gpu, tokens),
+        }
+    }
 }
 
 /// What a plan costs and where it runs.

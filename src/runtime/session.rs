@@ -6,11 +6,13 @@ use super::plan::{Plan, Report, Shared};
 use super::specialize::{self, Outcome};
 use super::{Activations, Device};
 use crate::graph::{Dim, Graph, Model, ValueId};
+#[cfg(feature = "full")]
+use crate::ops::cached_attention::KvKind;
 use crate::tensor::{Tensor, TensorType};
 use crate::{Error, Result};
 
 /// Plans kept per session: input shapes beyond these push out the oldest.
-const PLANS: usize = 8;
+const PLANS: usize = 16;
 
 /// Bytes that one tensor, or the arena of a plan, may take unless `set_memory_limit` says otherwise.
 const MEMORY_LIMIT: usize = if cfg!(target_pointer_width = "32") { 1 << 30 } else { 8 << 30 };
@@ -26,6 +28,8 @@ pub struct Session {
     shared: Shared,
     #[cfg(any(feature = "cli", feature = "full"))]
     masters: super::elastic::Masters,
+    #[cfg(feature = "full")]
+    kept: super::kept::Kept,
 }
 
 #[derive(PartialEq)]
@@ -43,6 +47,8 @@ impl Session {
         Ok(Session {
             #[cfg(any(feature = "cli", feature = "full"))]
             masters: super::elastic::Masters::take(&mut graph)?,
+            #[cfg(feature = "full")]
+            kept: super::kept::Kept::of(&graph),
             graph,
             device: device.clone(),
             activations: Activations::default(),
@@ -72,7 +78,7 @@ impl Session {
     pub fn set_precision(&mut self, precision: crate::weights::elastic::Precision) -> Result<()> {
         self.masters.serve(&mut self.graph, precision)?;
         self.plans.clear();
-        self.shared = Shared::default();
+        self.shared = self.fresh();
         Ok(())
     }
 
@@ -82,6 +88,24 @@ impl Session {
     pub fn set_activations(&mut self, activations: Activations) {
         self.activations = activations;
         self.plans.clear();
+    }
+
+    /// How attention keeps keys and values between runs; without this, in half precision. What is kept is forgotten.
+    #[cfg(feature = "full")]
+    pub fn set_kv(&mut self, kind: KvKind) {
+        self.kept.kind = kind;
+        self.plans.clear();
+        self.shared = self.fresh();
+    }
+
+    #[cfg(feature = "full")]
+    fn fresh(&self) -> Shared {
+        Shared::keeping(self.kept.kind)
+    }
+
+    #[cfg(not(feature = "full"))]
+    fn fresh(&self) -> Shared {
+        Shared::default()
     }
 
     /// Runs the graph on named inputs; outputs come by name in the graph's order.
@@ -96,8 +120,14 @@ impl Session {
         let outputs = match self.attempt(&inputs).await {
             Err(Error::Device(_)) if self.device.is_lost() => {
                 self.plans.clear();
-                self.shared = Shared::default();
+                self.shared = self.fresh();
                 self.device = self.device.reopen().await?;
+                #[cfg(feature = "full")]
+                if self.kept.any() {
+                    return Err(Error::Device(
+                        "lost and opened anew, but what attention kept is gone; begin anew".into(),
+                    ));
+                }
                 self.attempt(&inputs).await?
             }
             other => other?,
@@ -135,6 +165,10 @@ impl Session {
     }
 
     async fn attempt(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        #[cfg(feature = "full")]
+        if self.shared.reserve(&self.device, self.kept.tokens(&self.graph, inputs)?)? {
+            self.plans.clear();
+        }
         self.proved(inputs).await?.run(inputs).await
     }
 

@@ -5,5 +5,21 @@ pub mod classify;
 pub mod compare;
 #[cfg(feature = "cli")]
 pub mod conformance;
+#[cfg(feature = "full")]
+pub mod decoder;
+#[cfg(feature = "text")]
+pub mod generate;
+#[cfg(feature = "text")]
+pub mod language;
+#[cfg(all(feature = "full", feature = "cli"))]
+pub mod perplexity;
+#[cfg(feature = "text")]
+pub mod stop;
 
 pub use classify::{Classifier, Prediction};
+#[cfg(feature = "full")]
+pub use decoder::Decoder;
+#[cfg(feature = "text")]
+pub use generate::Generator;
+#[cfg(feature = "text")]
+pub use language::Language;

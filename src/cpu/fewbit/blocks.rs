@@ -12,7 +12,7 @@ const ROWS: usize = 256;
 
 /// Whether there is a kernel for this weight, of which blocks of x have `block` elements.
 pub fn takes(level: Level, source: &Source, block: usize) -> bool {
-    let direct = source.group == block && source.stored_params().is_some_and(|(scales, _)| !scales.is_empty());
+    let direct = source.group == block && source.stored_params().is_some_and(|stored| !stored.scales.is_empty());
     level == Level::Avx512 && has_block_dot() && (source.groups() <= 1 || direct)
 }
 
@@ -25,10 +25,7 @@ pub fn product(threads: &Threads, block: usize, x: &[f32], source: &Source, out:
         true => bytes.tables.iter().map(|table| std::array::from_fn(|i| table[i % 16])).collect(),
         false => vec![],
     };
-    let (scales, zeros) = match source.stored_params() {
-        Some(stored) if source.groups() > 1 => stored,
-        _ => (&[][..], &[][..]),
-    };
+    let stored = source.stored_params().filter(|_| source.groups() > 1).unwrap_or_default();
     divide(threads, source.rows, 1, out, |first, rows| {
         for (line, out) in lines.iter().zip(rows) {
             let job = BlockDot {
@@ -37,8 +34,9 @@ pub fn product(threads: &Threads, block: usize, x: &[f32], source: &Source, out:
                 dim: source.dim,
                 tables: &tables,
                 rows_per_table: source.rows_per_table,
-                scales,
-                zeros,
+                scales: stored.scales,
+                zeros: stored.zeros,
+                offsets: stored.offsets,
                 x: &line.bytes,
             };
             block_dot(source.bits, &job, first, out);

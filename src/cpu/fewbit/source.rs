@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::cpu::simd::decoding::{Decoding, decoding};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::fewbit::order;
-use crate::cpu::simd::{Level, lookup, multiversion};
+use crate::cpu::simd::{Level, fma, lookup, multiversion};
 use crate::tensor::{DType, Tensor};
 use crate::weights::{Affine, Encoded, Palette, Zero};
 
@@ -204,23 +204,36 @@ impl<'a> Source<'a> {
         matches!(self.weight, Encoded::Palette(w) if w.scale().is_none())
     }
 
-    /// Scales in half precision and zeros in bytes, `[rows, groups]`, where they are stored like this; none where all
-    /// scales are 1 and all zeros the middle.
-    pub fn stored_params(&self) -> Option<(&'a [u16], &'a [u8])> {
-        let (scales, zeros) = match self.weight {
-            Encoded::Palette(w) => (w.scale().map(|scale| &scale.values), &[][..]),
+    /// What groups have where scales and offsets are stored in half precision and zeros in bytes.
+    pub fn stored_params(&self) -> Option<StoredParams<'a>> {
+        let (scales, zeros, offsets) = match self.weight {
+            Encoded::Palette(w) => (w.scale().map(|scale| &scale.values), &[][..], None),
             Encoded::Affine(w) => match w.zero() {
-                Zero::Middle => (Some(w.scales()), &[][..]),
-                Zero::PerGroup(zeros) => (Some(w.scales()), zeros.bytes()),
-                Zero::Offset(_) => return None,
+                Zero::Middle => (Some(w.scales()), &[][..], None),
+                Zero::PerGroup(zeros) => (Some(w.scales()), zeros.bytes(), None),
+                Zero::Offset(offsets) => (Some(w.scales()), &[][..], Some(offsets)),
             },
             _ => return None,
         };
-        match scales {
-            None => Some((&[], zeros)),
-            Some(scales) if scales.dtype() == DType::F16 => Some((bytemuck::cast_slice(scales.bytes()), zeros)),
-            Some(_) => None,
-        }
+        Some(StoredParams { scales: halves(scales)?, zeros, offsets: halves(offsets)? })
+    }
+}
+
+/// Scales, zeros and offsets `[rows, groups]` as a weight stores them; none where all scales are 1, all zeros the middle,
+/// or nothing is added.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Default)]
+pub struct StoredParams<'a> {
+    pub scales: &'a [u16],
+    pub zeros: &'a [u8],
+    pub offsets: &'a [u16],
+}
+
+/// The bits of a tensor in half precision; none without a tensor. `None` for another type.
+fn halves(tensor: Option<&Tensor>) -> Option<&[u16]> {
+    match tensor {
+        None => Some(&[]),
+        Some(tensor) => (tensor.dtype() == DType::F16).then(|| bytemuck::cast_slice(tensor.bytes())),
     }
 }
 
@@ -238,7 +251,7 @@ impl Every {
     }
 }
 
-/// The usual kind: factors in half precision, zeros in bytes or in the middle; `false` for others.
+/// The usual kind: factors in half precision; `false` for others.
 fn affine_params(
     level: Level,
     w: &Affine,
@@ -248,24 +261,28 @@ fn affine_params(
     scales: &mut [f32],
     extras: &mut [f32],
 ) -> bool {
-    let zeros = match w.zero() {
-        Zero::Middle => &[],
-        Zero::PerGroup(zeros) => zeros.bytes(),
-        Zero::Offset(_) => return false,
+    let (zeros, offsets) = match w.zero() {
+        Zero::Middle => (&[][..], None),
+        Zero::PerGroup(zeros) => (zeros.bytes(), None),
+        Zero::Offset(offsets) => (&[][..], Some(offsets)),
     };
-    if w.scales().dtype() != DType::F16 || rows.step != 1 {
+    let (Some(factors), Some(offsets)) = (halves(Some(w.scales())), halves(offsets)) else { return false };
+    if rows.step != 1 {
         return false;
     }
     let (from, span) = (rows.first * w.groups() + groups.start, [w.groups(), groups.len(), stride]);
-    let halves: &[u16] = bytemuck::cast_slice(w.scales().bytes());
-    widen_rows(level, &halves[from..], zeros.get(from..).unwrap_or(&[]), rows.count, span, scales, extras);
+    let (zeros, offsets) = (zeros.get(from..).unwrap_or(&[]), offsets.get(from..).unwrap_or(&[]));
+    let middle = center(w.bits() as usize);
+    widen_rows(level, &factors[from..], zeros, offsets, middle, rows.count, span, scales, extras);
     true
 }
 
 multiversion! {
-    /// For `count` rows of `[per_row, len, stride]`: `scales` as f32, and `−zeros`, if there are any.
+    /// For `count` rows of `[per_row, len, stride]`: `scales` as f32, and `−zeros` or `middle · scale + offset`, if there
+    /// are any.
     fn widen_rows = widen_rows_body(
-        halves: &[u16], zeros: &[u8], count: usize, span: [usize; 3], scales: &mut [f32], extras: &mut [f32],
+        halves: &[u16], zeros: &[u8], offsets: &[u16], middle: f32, count: usize, span: [usize; 3],
+        scales: &mut [f32], extras: &mut [f32],
     )
 }
 
@@ -273,18 +290,26 @@ multiversion! {
 fn widen_rows_body<const FMA: bool>(
     halves: &[u16],
     zeros: &[u8],
+    offsets: &[u16],
+    middle: f32,
     count: usize,
     [per_row, len, stride]: [usize; 3],
     scales: &mut [f32],
     extras: &mut [f32],
 ) {
     for row in 0..count {
-        lookup::widen_body::<FMA>(&halves[row * per_row..][..len], &mut scales[row * stride..][..len]);
+        let scales = &mut scales[row * stride..][..len];
+        lookup::widen_body::<FMA>(&halves[row * per_row..][..len], scales);
         if !zeros.is_empty() {
             let zeros = &zeros[row * per_row..][..len];
             for (extra, &zero) in extras[row * stride..][..len].iter_mut().zip(zeros) {
                 *extra = -f32::from(zero);
             }
+        }
+        if !offsets.is_empty() {
+            let extras = &mut extras[row * stride..][..len];
+            lookup::widen_body::<FMA>(&offsets[row * per_row..][..len], extras);
+            extras.iter_mut().zip(&*scales).for_each(|(extra, scale)| *extra = fma::<FMA>(middle, *scale, *extra));
         }
     }
 }

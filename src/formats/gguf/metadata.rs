@@ -26,6 +26,12 @@ pub struct Array {
     bytes: Bytes,
 }
 
+/// Arrays without which a model can neither read nor write.
+const TOKENIZER: [&str; 4] =
+    ["tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.ggml.scores", "tokenizer.ggml.merges"];
+
+const I32: u32 = 5;
+const F32: u32 = 6;
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
 
@@ -81,6 +87,13 @@ impl Metadata {
         }
     }
 
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match *self.0.get(key)? {
+            Value::Bool(v) => Some(v),
+            _ => None,
+        }
+    }
+
     pub fn array(&self, key: &str) -> Option<&Array> {
         match self.0.get(key)? {
             Value::Array(array) => Some(array),
@@ -88,17 +101,76 @@ impl Metadata {
         }
     }
 
-    /// Numbers and texts; of an array its length.
-    pub fn to_json(&self) -> serde_json::Value {
-        let json = |value: &Value| match value {
+    /// Numbers, texts, and the arrays of a tokenizer; of other arrays the length.
+    pub fn to_json(&self) -> Result<serde_json::Value> {
+        let json = |(key, value): (&String, &Value)| {
+            let json = match value {
+                Value::Array(array) if TOKENIZER.contains(&key.as_str()) => {
+                    array.values()?.iter().map(Value::to_json).collect()
+                }
+                other => other.to_json(),
+            };
+            Ok((key.clone(), json))
+        };
+        Ok(serde_json::Value::Object(self.0.iter().map(json).collect::<Result<_>>()?))
+    }
+
+    /// What `to_json` gave, without arrays of which it kept the length only.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        let pairs = json.as_object().into_iter().flatten();
+        Metadata(pairs.filter_map(|(key, json)| Some((key.clone(), Value::from_json(json)?))).collect())
+    }
+}
+
+impl Value {
+    fn to_json(&self) -> serde_json::Value {
+        match self {
             Value::Unsigned(v) => json!(v),
             Value::Signed(v) => json!(v),
             Value::Float(v) => json!(v),
             Value::Bool(v) => json!(v),
             Value::Text(v) => json!(v),
             Value::Array(v) => json!({ "values": v.len }),
+        }
+    }
+
+    /// `None` for what no metadata holds.
+    fn from_json(json: &serde_json::Value) -> Option<Self> {
+        Some(match json {
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            serde_json::Value::Bool(v) => Value::Bool(*v),
+            serde_json::Value::Number(v) => {
+                let whole = v.as_u64().map(Value::Unsigned).or(v.as_i64().map(Value::Signed));
+                whole.or(v.as_f64().map(Value::Float))?
+            }
+            serde_json::Value::Array(list) => Value::Array(Array::from_json(list)?),
+            _ => return None,
+        })
+    }
+}
+
+impl Array {
+    /// Of texts, of numbers that all fit an i32, or of floats.
+    fn from_json(list: &[serde_json::Value]) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let whole = |v: &serde_json::Value| v.as_i64().and_then(|v| i32::try_from(v).ok());
+        let kind = match list.first() {
+            Some(serde_json::Value::String(_)) => TEXT,
+            _ if list.iter().all(|v| whole(v).is_some()) => I32,
+            _ => F32,
         };
-        serde_json::Value::Object(self.0.iter().map(|(key, value)| (key.clone(), json(value))).collect())
+        for json in list {
+            match kind {
+                TEXT => {
+                    let text = json.as_str()?;
+                    bytes.extend((text.len() as u64).to_le_bytes());
+                    bytes.extend(text.as_bytes());
+                }
+                I32 => bytes.extend(whole(json)?.to_le_bytes()),
+                _ => bytes.extend((json.as_f64()? as f32).to_le_bytes()),
+            }
+        }
+        Some(Array { kind, len: list.len(), bytes: bytes.into() })
     }
 }
 

@@ -4,6 +4,7 @@
 //! types with fixed grids of vectors (IQ1, IQ2, IQ3) become those of the vectors' coordinates: 5 or 6 bits a weight.
 
 mod cursor;
+mod decoder;
 mod grids;
 mod header;
 mod kinds;
@@ -20,6 +21,7 @@ pub use metadata::{Array, Metadata, Value};
 
 use crate::Result;
 use crate::graph::{Model, Weight};
+use crate::models::llama;
 
 /// What a file holds.
 pub struct Gguf {
@@ -43,14 +45,26 @@ pub fn read(file: &str, bytes: &Bytes) -> Result<Gguf> {
     Ok(Gguf { metadata: header.metadata, tensors: weights })
 }
 
-/// The weights without a graph; numbers and words of the metadata go into the manifest as `gguf_metadata`.
+/// Reads the metadata alone.
+pub fn metadata(file: &str, bytes: &Bytes) -> Result<Metadata> {
+    Ok(header::parse(file, bytes)?.metadata)
+}
+
+/// The graph of a decoder whose architecture is known, else weights without a graph; numbers and words of the metadata, and
+/// what makes a tokenizer, go into the manifest as `gguf_metadata`.
 pub fn model(file: &str, bytes: &Bytes) -> Result<Model> {
     let gguf = read(file, bytes)?;
     let mut model = Model::default();
-    for (name, weight) in gguf.tensors {
-        model.graph.add_weight(name, weight);
+    if let Some(config) = decoder::config(file, &gguf.metadata, &gguf.tensors)? {
+        model.graph = llama::build(&config, llama::gguf_names, gguf.tensors)?;
+        model.manifest.task = Some("text-generation".into());
+        model.manifest.extra.extend(decoder::context(&gguf.metadata).map(|length| ("context".into(), length.into())));
+    } else {
+        for (name, weight) in gguf.tensors {
+            model.graph.add_weight(name, weight);
+        }
     }
     model.manifest.license = gguf.metadata.text("general.license").map(str::to_string);
-    model.manifest.extra.insert("gguf_metadata".into(), gguf.metadata.to_json());
+    model.manifest.extra.insert("gguf_metadata".into(), gguf.metadata.to_json()?);
     Ok(model)
 }

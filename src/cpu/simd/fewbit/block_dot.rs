@@ -11,7 +11,7 @@ use super::block_steps::{Step, available};
 /// Rows of the weight at a time: they share the loads of x.
 const ROWS: usize = 4;
 
-/// Rows of a weight: `W = (byte − zero) · scale`.
+/// Rows of a weight: `W = (byte − zero) · scale + offset`.
 pub struct BlockDot<'a> {
     /// `[rows / dim, row_words]` words.
     pub codes: &'a [u8],
@@ -24,6 +24,8 @@ pub struct BlockDot<'a> {
     pub scales: &'a [u16],
     /// `[rows, blocks]`, of integers with scales; none: all are the middle that `x` knows.
     pub zeros: &'a [u8],
+    /// `[rows, blocks]` in half precision, of integers with scales and without zeros; none: all are 0.
+    pub offsets: &'a [u16],
     pub x: &'a BlockLine,
 }
 
@@ -37,6 +39,7 @@ pub fn block_dot(bits: usize, job: &BlockDot, first: usize, out: &mut [f32]) {
     assert!(job.codes.len() >= 4 * job.row_words * ((rows - 1) / job.dim + 1));
     assert!(job.scales.is_empty() || job.scales.len() >= rows * blocks);
     assert!(job.zeros.is_empty() || job.zeros.len() >= rows * blocks);
+    assert!(job.offsets.is_empty() || job.offsets.len() >= rows * blocks);
     // SAFETY: asserted above.
     unsafe {
         match (bits, job.tables.is_empty()) {
@@ -59,13 +62,19 @@ pub fn block_dot(bits: usize, job: &BlockDot, first: usize, out: &mut [f32]) {
 fn by_scales<const BITS: usize, const LOOKUP: bool>(job: &BlockDot, first: usize, out: &mut [f32]) {
     // SAFETY: this function has the features; the caller checked the sizes.
     unsafe {
-        match (job.scales.is_empty(), LOOKUP || job.zeros.is_empty()) {
-            (true, _) => fours::<BITS, LOOKUP, false, false>(job, first, out),
-            (false, true) => fours::<BITS, LOOKUP, true, false>(job, first, out),
-            (false, false) => fours::<BITS, LOOKUP, true, true>(job, first, out),
+        match (job.scales.is_empty(), LOOKUP || job.zeros.is_empty(), LOOKUP || job.offsets.is_empty()) {
+            (true, ..) => fours::<BITS, LOOKUP, false, NOTHING>(job, first, out),
+            (false, false, _) => fours::<BITS, LOOKUP, true, ZEROS>(job, first, out),
+            (false, true, false) => fours::<BITS, LOOKUP, true, OFFSETS>(job, first, out),
+            (false, true, true) => fours::<BITS, LOOKUP, true, NOTHING>(job, first, out),
         }
     }
 }
+
+/// What blocks have beside a scale.
+const NOTHING: u8 = 0;
+const ZEROS: u8 = 1;
+const OFFSETS: u8 = 2;
 
 /// Four rows of the weight; rows behind the last are the last.
 struct Four {
@@ -78,7 +87,7 @@ struct Four {
 /// # Safety
 /// The caller is compiled for the features that `available` names, and there is what the rows need.
 #[inline(always)]
-unsafe fn fours<const BITS: usize, const LOOKUP: bool, const SCALES: bool, const ZEROS: bool>(
+unsafe fn fours<const BITS: usize, const LOOKUP: bool, const SCALES: bool, const EXTRAS: u8>(
     job: &BlockDot,
     first: usize,
     out: &mut [f32],
@@ -117,7 +126,16 @@ unsafe fn fours<const BITS: usize, const LOOKUP: bool, const SCALES: bool, const
                         let from = job.scales.as_ptr().add(four.blocks[r] + at);
                         let halves = _mm256_maskz_loadu_epi16(there, from.cast());
                         scales[r] = _mm512_mul_ps(_mm512_cvtph_ps(halves), x_scales);
-                        if ZEROS {
+                        if EXTRAS == OFFSETS {
+                            // The middle of codes, which the sums begin without, is worth `middle · scale` here.
+                            let from = job.offsets.as_ptr().add(four.blocks[r] + at);
+                            let offsets = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, from.cast()));
+                            let middle = _mm512_set1_ps((1 << (BITS - 1)) as f32);
+                            let offsets = _mm512_fmadd_ps(_mm512_cvtph_ps(halves), middle, offsets);
+                            let x_sums = _mm512_mul_ps(x_scales, _mm512_loadu_ps(line.sums.as_ptr().add(at)));
+                            sums[r] = _mm512_fmadd_ps(offsets, x_sums, sums[r]);
+                        }
+                        if EXTRAS == ZEROS {
                             let from = job.zeros.as_ptr().add(four.blocks[r] + at);
                             let zeros = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(there, from.cast()));
                             let middle = _mm512_set1_epi32(1 << (BITS - 1));

@@ -1,0 +1,140 @@
+// New tokens attend to all up to them, of which the session keeps keys and values (online softmax; Milakov & Gimelshein 2018).
+//
+// feature: full
+// Layout   queries: [tokens, q_heads, head] f32, turned and scaled; keys, values: [positions, kv_heads, words] as
+//          `cached_rows.wgsl` writes them; y: as queries; positions: i64 as (low, high) pairs, counting up.
+// Tiling   a workgroup for a query head of a token. 64 keys at a time: a lane takes a key for its score, then elements of
+//          the head for the sum of values.
+// Cost     reads keys and values once for each query head.
+
+import package::shared::grid::flat_group;
+
+/// 1: f16; 2: 8 bits; 3: 4 bits.
+override FORM: u32 = 1u;
+
+/// Query heads in groups of `share` have a head of keys; `window`: positions that a token sees.
+struct Params { tokens: u32, q_heads: u32, kv_heads: u32, share: u32, head: u32, words: u32, window: u32, pad0: u32 }
+
+@group(0) @binding(0) var<storage, read> queries: array<f32>;
+@group(0) @binding(1) var<storage, read> keys: array<u32>;
+@group(0) @binding(2) var<storage, read> values: array<u32>;
+@group(0) @binding(3) var<storage, read> positions: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+const LANES = 64u;
+const LOWEST = -3.4028e38;
+/// The longest head.
+const HEAD = 256u;
+/// Elements of it that a lane sums.
+const PARTS = HEAD / LANES;
+
+/// Zeros behind its end.
+var<workgroup> query: array<f32, HEAD>;
+var<workgroup> scores: array<f32, LANES>;
+
+/// The product of the query with the key whose words begin at `at`.
+fn score(at: u32) -> f32 {
+    var sum = 0.0;
+    if FORM == 1u {
+        for (var w = 0u; w < params.words; w++) {
+            let pair = unpack2x16float(keys[at + w]);
+            sum += query[2u * w] * pair.x + query[2u * w + 1u] * pair.y;
+        }
+        return sum;
+    }
+    var word = at;
+    for (var first = 0u; first < params.head; first += 64u) {
+        let len = min(64u, params.head - first);
+        var dot_codes = 0.0;
+        var total = 0.0;
+        if FORM == 2u {
+            for (var e = 0u; e < len; e += 4u) {
+                let codes = bytes(keys[word]);
+                for (var i = 0u; i < 4u; i++) { dot_codes += query[first + e + i] * codes[i]; }
+                word += 1u;
+            }
+        } else {
+            for (var e = 0u; e < len; e += 8u) {
+                for (var i = 0u; i < 8u; i++) {
+                    let q = query[first + e + i];
+                    dot_codes += q * f32((keys[word] >> (4u * i)) & 15u);
+                    total += q;
+                }
+                word += 1u;
+            }
+        }
+        let factors = unpack2x16float(keys[word]);
+        word += 1u;
+        sum += dot_codes * factors.x + total * factors.y;
+    }
+    return sum;
+}
+
+fn bytes(word: u32) -> vec4f {
+    let all = bitcast<i32>(word);
+    return vec4f(vec4i(all << 24u, all << 16u, all << 8u, all) >> vec4u(24u));
+}
+
+/// Element `e` of the value whose words begin at `at`.
+fn value(at: u32, e: u32) -> f32 {
+    if FORM == 1u { return unpack2x16float(values[at + e / 2u])[e % 2u]; }
+    let block = e / 64u;
+    let inside = e % 64u;
+    let len = min(64u, params.head - 64u * block);
+    if FORM == 2u {
+        let word = at + 17u * block;
+        return bytes(values[word + inside / 4u])[inside % 4u] * unpack2x16float(values[word + (len + 3u) / 4u]).x;
+    }
+    let word = at + 9u * block;
+    let factors = unpack2x16float(values[word + (len + 7u) / 8u]);
+    return f32((values[word + inside / 8u] >> (4u * (inside % 8u))) & 15u) * factors.x + factors.y;
+}
+
+@compute @workgroup_size(64)
+fn cached_attention(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) grid: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let id = flat_group(group, grid);
+    if id >= params.tokens * params.q_heads { return; }
+    let token = id / params.q_heads;
+    let kv_head = id % params.q_heads / params.share;
+    for (var e = lane; e < HEAD; e += LANES) {
+        query[e] = select(0.0, queries[min(id * params.head + e, arrayLength(&queries) - 1u)], e < params.head);
+    }
+    workgroupBarrier();
+
+    let step = params.kv_heads * params.words;
+    let end = positions[0] + token + 1u;
+    var sums = array<f32, PARTS>();
+    var top = LOWEST;
+    var total = 0.0;
+    for (var begin = end - min(end, params.window); begin < end; begin += LANES) {
+        let count = min(LANES, end - begin);
+        let start = (begin * params.kv_heads + kv_head) * params.words;
+        if lane < count { scores[lane] = score(start + lane * step); }
+        workgroupBarrier();
+        let before = top;
+        for (var j = 0u; j < count; j++) { top = max(top, scores[j]); }
+        let shrink = exp(before - top);
+        workgroupBarrier();
+        if lane < count { scores[lane] = exp(scores[lane] - top); }
+        workgroupBarrier();
+        total *= shrink;
+        for (var j = 0u; j < count; j++) { total += scores[j]; }
+        for (var k = 0u; k < PARTS; k++) {
+            let e = k * LANES + lane;
+            if e >= params.head { break; }
+            var sum = sums[k] * shrink;
+            for (var j = 0u; j < count; j++) { sum += scores[j] * value(start + j * step, e); }
+            sums[k] = sum;
+        }
+        workgroupBarrier();
+    }
+    for (var k = 0u; k < PARTS; k++) {
+        let e = k * LANES + lane;
+        if e < params.head { y[id * params.head + e] = sums[k] / total; }
+    }
+}

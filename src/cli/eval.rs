@@ -1,0 +1,69 @@
+//! `fewbit eval`: how well a model does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::global::Global;
+use super::{models, print};
+use crate::runtime::{Activations, KvKind};
+use crate::tasks::perplexity::perplexity;
+use crate::tasks::{Decoder, Language};
+use crate::{Error, Result};
+
+#[derive(Args)]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// How well a language model predicts a text
+    Perplexity(TextOptions),
+}
+
+#[derive(Args)]
+struct TextOptions {
+    /// A language model
+    model: PathBuf,
+    /// The text, UTF-8
+    #[arg(long, value_name = "FILE")]
+    text: PathBuf,
+    /// Tokens of a window, of which the second half is scored
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    context: usize,
+    /// How keys and values are kept: f16, or in less memory q8 or q4
+    #[arg(long, default_value = "f16", value_name = "f16|q8|q4")]
+    kv: KvKind,
+    /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
+    #[arg(long, default_value = "f32", value_name = "f32|int8")]
+    activations: Activations,
+}
+
+pub fn run(global: &Global, options: &Options) -> Result<()> {
+    match &options.what {
+        What::Perplexity(options) => run_perplexity(global, options),
+    }
+}
+
+fn run_perplexity(global: &Global, options: &TextOptions) -> Result<()> {
+    let name = options.text.display().to_string();
+    let text = std::fs::read_to_string(&options.text).map_err(|e| Error::io(name, e))?;
+    let device = global.device()?;
+    let model = models::open(&options.model)?;
+    let mut decoder = Decoder::new(&model, &device)?;
+    decoder.set_activations(options.activations);
+    decoder.set_kv(options.kv);
+    let tokenizer = Language::new(&model.manifest)?.tokenizer;
+    let tokens = tokenizer.encode(&text, false)?;
+    let bar = print::progress("windows", (tokens.len() / options.context.max(1)) as u64);
+    let begin = tokenizer.prefix().first().copied();
+    let found = perplexity(&mut decoder, &tokens, options.context, begin, |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    if global.json {
+        return print::json(&json!({"perplexity": found.perplexity, "tokens": found.tokens}));
+    }
+    print::line(&format!("perplexity {:.4} over {} tokens", found.perplexity, found.tokens))
+}

@@ -1,0 +1,124 @@
+//! A language model's graph, token by token.
+
+use crate::graph::{Dim, Model};
+use crate::runtime::{Device, KvKind, Session};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// Most tokens of a run: more would need more memory, not less time.
+const CHUNK: usize = 128;
+
+const INPUTS: [&str; 3] = ["input_ids", "position_ids", "logits_to_keep"];
+
+/// A decoder on a device. Its session keeps the keys and values of the tokens it was fed, so that each is computed once.
+pub struct Decoder {
+    session: Session,
+    context: usize,
+    vocabulary: usize,
+    fed: Vec<u32>,
+}
+
+impl Decoder {
+    /// The model must be a decoder as `models::llama` builds it.
+    pub fn new(model: &Model, device: &Device) -> Result<Self> {
+        let graph = &model.graph;
+        let known = |name: &&str| graph.inputs.iter().any(|&id| graph.value(id).name == **name);
+        let last = graph.outputs.first().and_then(|&id| graph.value(id).dims.as_ref()?.last());
+        let (true, true, Some(&Dim::Known(vocabulary))) =
+            (INPUTS.iter().all(|name| known(&name)), graph.inputs.len() == INPUTS.len(), last)
+        else {
+            return Err(Error::Unsupported("the model has no decoder that could generate text".into()));
+        };
+        let context = model.manifest.extra.get("context").and_then(serde_json::Value::as_u64);
+        let context = context.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+        Ok(Decoder { session: Session::new(model, device)?, context, vocabulary, fed: Vec::new() })
+    }
+
+    /// Tokens that the model was made for at most.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// The session underneath, for its report.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// See `Session::set_activations`.
+    pub fn set_activations(&mut self, activations: crate::runtime::Activations) {
+        self.session.set_activations(activations);
+    }
+
+    /// See `Session::set_kv`.
+    pub fn set_kv(&mut self, kind: KvKind) {
+        self.session.set_kv(kind);
+        self.fed.clear();
+    }
+
+    /// Brings the session to `tokens` and gives the logits after each of the last `kept`: `kept` rows of a number for
+    /// every word of the vocabulary. What the tokens have in common with those before is not computed again. Fails for no
+    /// tokens and for more than the context.
+    pub async fn logits_async(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
+        if tokens.is_empty() {
+            return Err(Error::Usage("there are no tokens to go on from".into()));
+        }
+        if tokens.len() > self.context {
+            let (len, context) = (tokens.len(), self.context);
+            return Err(Error::Usage(format!("{len} tokens exceed the model's context of {context}")));
+        }
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
+            return Err(Error::Usage(format!("token {id} is outside the model's vocabulary of {}", self.vocabulary)));
+        }
+        match self.feed(tokens, kept.min(tokens.len())).await {
+            // With a lost device went what it kept.
+            Err(Error::Device(_)) => {
+                self.fed.clear();
+                self.feed(tokens, kept.min(tokens.len())).await
+            }
+            other => other,
+        }
+    }
+
+    async fn feed(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
+        let common = self.fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        self.fed.truncate(common.min(tokens.len() - kept));
+        let mut logits = Vec::new();
+        while self.fed.len() < tokens.len() {
+            let from = self.fed.len();
+            // Powers of two, the largest first: there is a plan for each.
+            let count = CHUNK.min(1 << (tokens.len() - from).ilog2());
+            let chunk = &tokens[from..from + count];
+            logits.extend(self.run(chunk, (tokens.len() - kept).saturating_sub(from)).await?);
+            self.fed.extend_from_slice(chunk);
+        }
+        if let Some(i) = logits.iter().position(|v| !v.is_finite()) {
+            return Err(Error::Unsupported(format!(
+                "logit {i} is {}: the model's numbers went out of range",
+                logits[i]
+            )));
+        }
+        Ok(logits)
+    }
+
+    #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
+    pub fn logits(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
+        pollster::block_on(self.logits_async(tokens, kept))
+    }
+
+    /// Feeds a chunk after what was fed before; logits from its token number `keep` on.
+    async fn run(&mut self, chunk: &[u32], keep: usize) -> Result<Vec<f32>> {
+        let first = self.fed.len();
+        let ids: Vec<i64> = chunk.iter().map(|&id| id.into()).collect();
+        let positions: Vec<i64> = (first..first + chunk.len()).map(|p| p as i64).collect();
+        let kept: Vec<i64> = (keep..chunk.len()).map(|i| i as i64).collect();
+        let inputs = [
+            Tensor::new([1, ids.len()], &ids)?,
+            Tensor::new([1, positions.len()], &positions)?,
+            Tensor::new([kept.len()], &kept)?,
+        ];
+        let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).collect();
+        let outputs = self.session.run_async(&named).await?;
+        let (_, logits) = outputs.first().ok_or_else(|| Error::Unsupported("the model has no output".into()))?;
+        logits.to_f32()
+    }
+}

@@ -1,0 +1,20 @@
+//! Floor 8: between text and token ids. Tokenizers of GGUF files and of `tokenizer.json`, text as it streams, chat
+//! templates, the choice of the next token.
+
+mod byte_level;
+mod chat;
+mod json;
+mod pieces;
+mod random;
+mod sampler;
+mod sentence_piece;
+mod special;
+mod stream;
+mod tokenizer;
+mod vocabulary;
+
+pub use chat::{ChatTemplate, Message};
+pub use sampler::{Sampler, Sampling};
+pub use stream::TextStream;
+pub use tokenizer::Tokenizer;
+pub use vocabulary::{Kind, Role, Vocabulary};
