@@ -19,6 +19,18 @@ pub fn now_ms() -> f64 {
     0.0
 }
 
+/// Seconds since 1970 in UTC; 0 without a host clock.
+#[cfg(all(feature = "text", not(target_arch = "wasm32")))]
+pub fn unix_seconds() -> i64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+#[cfg(all(feature = "text", target_arch = "wasm32"))]
+pub fn unix_seconds() -> i64 {
+    (now_ms() / 1e3) as i64
+}
+
 /// Lets the event loop of a browser's thread in: once a hook is set, it is awaited, and what it throws ends the work.
 /// Elsewhere returns at once.
 #[cfg(not(all(target_arch = "wasm32", feature = "js")))]

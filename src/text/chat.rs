@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde};
@@ -133,8 +132,7 @@ fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
 
 /// The time in UTC: a model is told the day, and the local zone is not known everywhere.
 fn strftime_now(format: String) -> Result<String, minijinja::Error> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(invalid)?;
-    let now = jiff::Timestamp::from_second(since.as_secs() as i64).map_err(invalid)?;
+    let now = jiff::Timestamp::from_second(crate::clock::unix_seconds()).map_err(invalid)?;
     jiff::fmt::strtime::format(format, now).map_err(invalid)
 }
 
