@@ -14,6 +14,7 @@ pub const KERNELS: &[Kernel] = &[
         let padding = c.node.attrs.flag("count_include_pad");
         pool(c, &windows, Fold::Mean { padding })
     }),
+    #[cfg(feature = "full")]
     Kernel::new("LpPool", |c| {
         let windows = window3(c)?;
         pool(c, &windows, Fold::Norm(c.node.attrs.int_or("p", 2) as f32))
@@ -21,6 +22,7 @@ pub const KERNELS: &[Kernel] = &[
     Kernel::new("GlobalAveragePool", |c| pool(c, &whole(c)?, Fold::Mean { padding: false })),
     Kernel::new("fewbit.GlobalAveragePool", mean_last),
     Kernel::new("GlobalMaxPool", |c| pool(c, &whole(c)?, Fold::Max)),
+    #[cfg(feature = "full")]
     Kernel::new("GlobalLpPool", |c| pool(c, &whole(c)?, Fold::Norm(c.node.attrs.int_or("p", 2) as f32))),
 ];
 
@@ -33,6 +35,7 @@ enum Fold {
         padding: bool,
     },
     /// `(Σ |x|^p)^(1/p)`
+    #[cfg(feature = "full")]
     Norm(f32),
 }
 
@@ -121,8 +124,11 @@ fn pool_as<W: Wide>(call: &mut Call, windows: &[Window; 3], fold: Fold) -> Resul
                     match fold {
                         Fold::Max => at.fold(&mut row, W::LOWEST, larger, larger),
                         Fold::Mean { .. } => at.fold(&mut row, W::ZERO, W::add, W::add),
+                        #[cfg(feature = "full")]
                         Fold::Norm(1.0) => at.fold(&mut row, W::ZERO, |a, v| a.add(v.abs()), W::add),
+                        #[cfg(feature = "full")]
                         Fold::Norm(2.0) => at.fold(&mut row, W::ZERO, |a, v| a.add(v.mul(v)), W::add),
+                        #[cfg(feature = "full")]
                         Fold::Norm(p) => {
                             let p = W::of(p);
                             at.fold(&mut row, W::ZERO, |a, v| a.add(v.abs().pow(p)), W::add);
@@ -135,6 +141,7 @@ fn pool_as<W: Wide>(call: &mut Call, windows: &[Window; 3], fold: Fold) -> Resul
                             let each = out.iter_mut().zip(&row).zip(&taps[2]);
                             each.for_each(|((o, a), &t)| *o = a.div(W::of((outer * t) as f32)));
                         }
+                        #[cfg(feature = "full")]
                         Fold::Norm(p) => {
                             let root = W::of(1.0 / p);
                             out.iter_mut().zip(&row).for_each(|(o, a)| *o = a.pow(root));

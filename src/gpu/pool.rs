@@ -9,15 +9,18 @@ use crate::tensor::DType;
 pub const KERNELS: &[GpuKernel] = &[
     GpuKernel::new("MaxPool", |e| windowed(e, MAXIMUM)),
     GpuKernel::new("AveragePool", |e| windowed(e, MEAN)),
+    #[cfg(feature = "full")]
     GpuKernel::new("LpPool", |e| windowed(e, NORM)),
     GpuKernel::new("GlobalMaxPool", |e| global(e, MAXIMUM)),
     GpuKernel::new("GlobalAveragePool", |e| global(e, MEAN)),
+    #[cfg(feature = "full")]
     GpuKernel::new("GlobalLpPool", |e| global(e, NORM)),
 ];
 
 // Values of `FOLD` in the shaders.
 const MAXIMUM: f64 = 0.0;
 const MEAN: f64 = 1.0;
+#[cfg(feature = "full")]
 const NORM: f64 = 2.0;
 
 fn only_f32(e: &Emit) -> Result<()> {
