@@ -7,10 +7,10 @@ use rand::Rng;
 /// Probabilities by the definitions, step after step.
 fn expected(logits: &[f32], context: &[u32], sampling: &Sampling) -> Vec<f64> {
     let mut logits: Vec<f64> = logits.iter().map(|&v| f64::from(v)).collect();
-    for id in 0..logits.len() {
-        if context.contains(&(id as u32)) {
+    for (id, logit) in (0u32..).zip(&mut logits) {
+        if context.contains(&id) {
             let penalty = f64::from(sampling.repetition_penalty);
-            logits[id] = if logits[id] > 0.0 { logits[id] / penalty } else { logits[id] * penalty };
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
         }
     }
     let n = sampling.no_repeat_ngram;

@@ -7,7 +7,7 @@ use llguidance::Matcher;
 use llguidance::toktrie::TokEnv;
 
 /// A way may have so many bytes: the next number after as many `TRIES` with others among equal preferences have failed.
-const LONGEST: &[usize] = &[64, 512];
+const LONGEST: &[usize] = &[64, 512, 4096];
 const TRIES: usize = 4;
 
 /// Numbers may have so many characters, and so many digits in their exponents: longer ones are not exact as f64, or no f64.

@@ -28,7 +28,7 @@ enum Encoder {
 }
 
 enum Words {
-    ByteLevel(tokenizers::Tokenizer),
+    ByteLevel(Box<tokenizers::Tokenizer>),
     SentencePiece { model: SentencePiece, space_first: bool },
 }
 
@@ -63,7 +63,7 @@ impl Tokenizer {
     /// A tokenizer of a vocabulary. Fails for an unknown rule of words, and if merges or bytes have no tokens.
     pub fn new(vocabulary: &Vocabulary) -> Result<Self> {
         let words = match vocabulary.kind {
-            Kind::ByteLevel => Words::ByteLevel(byte_level::tokenizer(vocabulary)?),
+            Kind::ByteLevel => Words::ByteLevel(Box::new(byte_level::tokenizer(vocabulary)?)),
             Kind::SentencePiece => {
                 Words::SentencePiece { model: SentencePiece::new(vocabulary)?, space_first: vocabulary.space_first }
             }
