@@ -83,17 +83,15 @@ fn parts(e: &mut Emit, [k, n]: [usize; 2]) -> Result<Vec<Part>> {
 }
 
 /// What may compute a product with few rows.
-#[derive(Clone, Copy, PartialEq)]
+#[cfg(feature = "full")]
+#[derive(Clone, Copy)]
 enum Variant {
     /// `matvec`, columns split into so many parts.
     Split(u32),
-    #[cfg(feature = "full")]
     Subgroup,
     /// `matvec_wide`.
-    #[cfg(feature = "full")]
     Wide(u32),
     /// `matvec_int8`.
-    #[cfg(feature = "full")]
     Rounded(u32),
 }
 
@@ -121,13 +119,6 @@ fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, by
     };
     let default = all.iter().rposition(usual).unwrap_or(0);
     all[e.choose([m, k, total], all.len(), default)]
-}
-
-/// Small builds have one kernel.
-#[cfg(not(feature = "full"))]
-fn variant(e: &mut Emit, [m, k, _]: [usize; 3], total: usize, _: &Coded, _: Option<&Coded>) -> Variant {
-    let default = if e.is_software() { 0 } else { 2 };
-    Variant::Split(SPLITS[e.choose([m, k, total], SPLITS.len(), default)])
 }
 
 #[cfg(feature = "full")]
@@ -171,21 +162,22 @@ fn product(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilo
 }
 
 fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilogue) -> Result<()> {
-    let Part { first, n, weight, bytes, .. } = part;
-    let split = match variant(e, [m, k, n], total, &weight, bytes.as_ref()) {
+    let Part { first, n, weight, .. } = part;
+    #[cfg(feature = "full")]
+    let split = match variant(e, [m, k, n], total, &weight, part.bytes.as_ref()) {
         Variant::Split(parts) => parts,
-        #[cfg(feature = "full")]
         Variant::Subgroup => return matvec_subgroup::dispatch(e, [k, n], first, weight, epilogue),
-        #[cfg(feature = "full")]
         Variant::Wide(parts) => {
             return matvec_wide::dispatch(e, [m, k, n], [first, total], weight, parts, epilogue);
         }
-        #[cfg(feature = "full")]
         Variant::Rounded(parts) => {
-            let bytes = bytes.ok_or_else(|| e.unsupported("no bytes"))?;
+            let bytes = part.bytes.ok_or_else(|| e.unsupported("no bytes"))?;
             return int8::matvec(e, [m, k, n], [first, total], bytes, parts, epilogue);
         }
     };
+    // Small builds have one kernel.
+    #[cfg(not(feature = "full"))]
+    let split = SPLITS[e.choose([m, k, total], SPLITS.len(), if e.is_software() { 0 } else { 2 })];
     let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
     let width = 64 / split * (4 / rows as u32);
     let params = Params {

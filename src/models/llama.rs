@@ -173,7 +173,7 @@ impl Builder<'_> {
 
     fn attention(&mut self, layer: usize, x: ValueId) -> Result<ValueId> {
         let config = self.config;
-        let window = config.window.filter(|w| w.period == 0 || (layer + 1) % w.period != 0);
+        let window = config.window.filter(|w| w.period == 0 || !(layer + 1).is_multiple_of(w.period));
         let normal = self.norm(Some(layer), "attn_norm.weight", x)?;
         let q = self.heads(layer, "attn_q", config.heads, normal)?;
         let k = self.heads(layer, "attn_k", config.kv_heads, normal)?;

@@ -22,10 +22,10 @@ impl Decoder {
     /// The model must be a decoder as `models::llama` builds it.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
         let graph = &model.graph;
-        let known = |name: &&str| graph.inputs.iter().any(|&id| graph.value(id).name == **name);
+        let known = |name: &str| graph.inputs.iter().any(|&id| graph.value(id).name == name);
         let last = graph.outputs.first().and_then(|&id| graph.value(id).dims.as_ref()?.last());
         let (true, true, Some(&Dim::Known(vocabulary))) =
-            (INPUTS.iter().all(|name| known(&name)), graph.inputs.len() == INPUTS.len(), last)
+            (INPUTS.iter().all(|name| known(name)), graph.inputs.len() == INPUTS.len(), last)
         else {
             return Err(Error::Unsupported("the model has no decoder that could generate text".into()));
         };

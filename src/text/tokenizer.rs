@@ -22,7 +22,7 @@ pub struct Tokenizer {
 
 enum Encoder {
     /// Of a `tokenizer.json`, which knows its special tokens; whether it looks for them is a state of it.
-    Json(Mutex<tokenizers::Tokenizer>),
+    Json(Box<Mutex<tokenizers::Tokenizer>>),
     /// Of a vocabulary: special tokens first, then the text between them.
     Vocabulary { all: Specials, text: Specials, words: Words },
 }
@@ -50,7 +50,7 @@ impl Tokenizer {
             prefix: whole[..at].to_vec(),
             suffix: whole[at + inner.len()..].to_vec(),
             stops: specials.iter().filter(|(text, _)| vocabulary::is_stop(text)).map(|&(_, id)| id).collect(),
-            encoder: Encoder::Json(Mutex::new(tokenizer)),
+            encoder: Encoder::Json(Box::new(Mutex::new(tokenizer))),
             pieces,
         })
     }

@@ -163,7 +163,7 @@ impl Reference<'_> {
     fn layer(&self, layer: usize, position: usize, x: &mut [f64], (keys, values): &mut Kept) {
         let (config, head) = (self.config, self.sizes.head);
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
-        let window = config.window.filter(|w| w.period == 0 || (layer + 1) % w.period != 0);
+        let window = config.window.filter(|w| w.period == 0 || !(layer + 1).is_multiple_of(w.period));
         let rope = config.local_rope.as_ref().filter(|_| window.is_some()).unwrap_or(&config.rope);
 
         let normal = self.norm(&name("attn_norm"), x);
