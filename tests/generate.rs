@@ -15,6 +15,7 @@ use fewbit::tasks::perplexity::perplexity;
 use fewbit::tasks::{Decoder, Generator};
 use fewbit::text::{Message, Sampling};
 use serde::Deserialize;
+use serde_json::json;
 
 #[derive(Deserialize)]
 struct Case {
@@ -124,6 +125,34 @@ fn texts_are_streamed() {
     let user = Message { role: "user".into(), content: "What is the capital of France?".into() };
     let answer = generator.chat(&[user], &options, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((answer.text.as_str(), answer.prompt_tokens), ("The capital of France is Paris.", 37));
+}
+
+/// Whatever the model would rather say, and however few tokens there are.
+#[test]
+fn texts_satisfy_a_schema() {
+    let Some(model) = smollm2().filter(|_| !on_gpu()) else { return };
+    let mut generator = Generator::new(&model, &device()).unwrap();
+    let schema = json!({
+        "type": "object", "additionalProperties": false, "required": ["type", "x", "why"],
+        "properties": {
+            "type": { "enum": ["click", "scroll"] },
+            "x": { "type": "integer", "minimum": 0, "maximum": 1919 },
+            "why": { "type": "string" },
+        },
+    });
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (seed, max_tokens) in [(0, 200), (1, 40), (2, 25), (3, 25)] {
+        let temperature = if seed == 0 { 0.0 } else { 1.0 };
+        let sampling = Sampling { temperature, seed, ..Sampling::default() };
+        let options = Options { max_tokens, sampling, schema: Some(schema.clone()), ..Options::default() };
+        let prompt = "The button is at the top. The next action, as JSON:\n";
+        let text = generator.generate(prompt, &options, |_| ControlFlow::Continue(())).unwrap().text;
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert!(validator.is_valid(&value), "{text}");
+    }
+    let few = Options { max_tokens: 3, schema: Some(schema), ..Options::default() };
+    let error = generator.generate("Hello", &few, |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("more tokens"), "{error}");
 }
 
 #[test]

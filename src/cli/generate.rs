@@ -1,18 +1,18 @@
 //! `fewbit generate`: text from a language model.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::global::Global;
 use super::{models, print};
-use crate::Result;
 use crate::runtime::{Activations, KvKind};
 use crate::tasks::Generator;
 use crate::tasks::generate;
 use crate::text::{Message, Sampling};
+use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
@@ -51,6 +51,9 @@ pub struct Options {
     /// End before this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// The text is JSON that satisfies the schema in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "stop")]
+    json_schema: Option<PathBuf>,
     /// How keys and values are kept: f16, or in less memory q8 or q4
     #[arg(long, default_value = "f16", value_name = "f16|q8|q4")]
     kv: KvKind,
@@ -76,6 +79,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
             ..Sampling::default()
         },
         stop: options.stop.clone(),
+        schema: options.json_schema.as_deref().map(schema).transpose()?,
     };
     let mut written = Ok(());
     let show = |piece: &str| {
@@ -110,6 +114,12 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         device.describe()
     );
     Ok(())
+}
+
+fn schema(file: &Path) -> Result<serde_json::Value> {
+    let name = || file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|e| Error::io(name(), e))?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::format(name(), format!("no JSON schema: {e}")))
 }
 
 fn messages(options: &Options) -> Vec<Message> {

@@ -8,13 +8,15 @@ use super::stop::Stops;
 use crate::clock::now_ms;
 use crate::graph::Model;
 use crate::runtime::Device;
-use crate::text::{Message, Sampler, Sampling};
+use crate::text::{Constraint, Message, Sampler, Sampling, Schemas};
 use crate::{Error, Result};
 
 /// A language model on a device, ready to continue texts.
 pub struct Generator {
     decoder: Decoder,
     language: Language,
+    /// Made for the first text under a schema.
+    schemas: Option<Schemas>,
 }
 
 /// How a text is continued, and where that ends.
@@ -24,20 +26,23 @@ pub struct Options {
     pub sampling: Sampling,
     /// Texts before which the generated one ends, beside the tokens with which the model ends it.
     pub stop: Vec<String>,
+    /// A JSON schema that the text must satisfy (`text::Schemas` says which keywords are known). It is kept within
+    /// `max_tokens`, unless a stop text cuts it.
+    pub schema: Option<serde_json::Value>,
 }
 
 impl Default for Options {
     /// Greedy, up to 256 tokens.
     fn default() -> Self {
         let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
-        Options { max_tokens: 256, sampling, stop: Vec::new() }
+        Options { max_tokens: 256, sampling, stop: Vec::new(), schema: None }
     }
 }
 
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By the model's own token or a stop text.
+    /// By the model's own token, a stop text, or because a schema admits nothing more.
     Stop,
     MaxTokens,
     /// No more tokens fit the model's context.
@@ -62,7 +67,8 @@ pub struct Generated {
 impl Generator {
     /// The model must be a decoder, with its tokenizer in the manifest.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
-        Ok(Generator { decoder: Decoder::new(model, device)?, language: Language::new(&model.manifest)? })
+        let (decoder, language) = (Decoder::new(model, device)?, Language::new(&model.manifest)?);
+        Ok(Generator { decoder, language, schemas: None })
     }
 
     /// The decoder underneath.
@@ -76,7 +82,7 @@ impl Generator {
     }
 
     /// Continues a text. `piece` gets what is new after each token, and ends it with `Break`. Fails for an empty prompt,
-    /// one that does not fit the context, and numbers of sampling that mean nothing.
+    /// one that does not fit the context, numbers of sampling that mean nothing, and schemas that cannot be kept.
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
     pub fn generate(
         &mut self,
@@ -100,6 +106,14 @@ impl Generator {
         pollster::block_on(self.continue_async(&prompt, options, piece))
     }
 
+    fn constraint(&mut self, schema: &serde_json::Value) -> Result<Constraint> {
+        let schemas = match self.schemas.take() {
+            Some(schemas) => schemas,
+            None => Schemas::new(&self.language.tokenizer)?,
+        };
+        self.schemas.insert(schemas).constraint(schema)
+    }
+
     /// Continues tokens.
     pub async fn continue_async(
         &mut self,
@@ -107,7 +121,8 @@ impl Generator {
         options: &Options,
         mut piece: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
-        let Generator { decoder, language } = self;
+        let mut constraint = options.schema.as_ref().map(|schema| self.constraint(schema)).transpose()?;
+        let Generator { decoder, language, .. } = self;
         if prompt.len() > decoder.context() {
             let (len, context) = (prompt.len(), decoder.context());
             let what = format!("the prompt has {len} tokens, the model's context {context}; use a shorter one");
@@ -121,6 +136,8 @@ impl Generator {
         let began = now_ms();
         let mut read = began;
         let mut end = End::MaxTokens;
+        // The last token need not be fed.
+        let room = (prompt.len() + options.max_tokens).min(decoder.context() + 1);
         while tokens.len() < prompt.len() + options.max_tokens {
             if tokens.len() > decoder.context() {
                 end = End::Context;
@@ -132,16 +149,18 @@ impl Generator {
             }
             // A model may have rows for more than its tokenizer knows.
             logits.truncate(language.tokenizer.vocabulary_size());
-            let id = sampler.sample(&mut logits, &tokens)?;
-            tokens.push(id);
-            if language.tokenizer.stops().contains(&id) {
+            let ends = language.tokenizer.stops();
+            let id = choose(&mut sampler, constraint.as_mut(), ends, &mut logits, &tokens, room - tokens.len())?;
+            tokens.extend(id);
+            let Some(id) = id.filter(|id| !ends.contains(id)) else {
                 end = End::Stop;
                 break;
-            }
+            };
             let new = stops.push(&stream.push(id)?);
             text += &new;
             let wanted = new.is_empty() || piece(&new).is_continue();
-            if stops.found() || !wanted {
+            let whole = constraint.as_ref().is_some_and(Constraint::is_finished);
+            if stops.found() || whole || !wanted {
                 end = if wanted { End::Stop } else { End::Cancelled };
                 break;
             }
@@ -158,4 +177,19 @@ impl Generator {
         let (prefill_ms, decode_ms) = (read - began, now_ms() - read);
         Ok(Generated { text, ids, prompt_tokens: prompt.len(), prefill_ms, decode_ms, end })
     }
+}
+
+/// The token after `tokens`, of which `left` more may come; `None` where a schema ends the text.
+fn choose(
+    sampler: &mut Sampler,
+    constraint: Option<&mut Constraint>,
+    ends: &[u32],
+    logits: &mut [f32],
+    tokens: &[u32],
+    left: usize,
+) -> Result<Option<u32>> {
+    let Some(constraint) = constraint else { return sampler.sample(logits, tokens).map(Some) };
+    constraint.mask(logits)?;
+    let id = sampler.sample(logits, tokens)?;
+    if ends.contains(&id) { Ok(Some(id)) } else { constraint.take(id, left) }
 }
