@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fewbit::graph::Model;
 use fewbit::runtime::{Device, KvKind};
+use fewbit::tasks::ahead::Draft;
 use fewbit::tasks::generate::{End, Options};
 use fewbit::tasks::perplexity::perplexity;
 use fewbit::tasks::{Decoder, Generator};
@@ -125,6 +126,30 @@ fn texts_are_streamed() {
     let user = Message { role: "user".into(), content: "What is the capital of France?".into() };
     let answer = generator.chat(&[user], &options, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((answer.text.as_str(), answer.prompt_tokens), ("The capital of France is Paris.", 37));
+}
+
+/// The same ids, greedily and sampled, from the text itself and from a draft model (the model itself: all comes true).
+#[test]
+fn drafts_change_nothing() {
+    let Some(model) = smollm2().filter(|_| !on_gpu()) else { return };
+    let mut generator = Generator::new(&model, &device()).unwrap();
+    let mut run = |draft: Draft, temperature: f32, prompt: &str| {
+        generator.set_draft(draft).unwrap();
+        let sampling = Sampling { temperature, seed: 5, ..Sampling::default() };
+        let options = Options { max_tokens: 48, sampling, ..Options::default() };
+        generator.generate(prompt, &options, |_| ControlFlow::Continue(())).unwrap()
+    };
+    for (temperature, prompt) in
+        [(0.0, "one two three one two three one two three one"), (0.7, "a b c a b c a b c a b")]
+    {
+        let plain = run(Draft::None, temperature, prompt);
+        assert_eq!(plain.accepted, 0);
+        for draft in [Draft::Lookup, Draft::Model(Box::new(Decoder::new(&model, &device()).unwrap()))] {
+            let drafted = run(draft, temperature, prompt);
+            assert_eq!(drafted.ids, plain.ids, "{temperature}");
+            assert!(drafted.accepted > 0 && drafted.accepted < drafted.ids.len(), "{} accepted", drafted.accepted);
+        }
+    }
 }
 
 /// Whatever the model would rather say, and however few tokens there are.

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::global::Global;
 use super::{models, print};
 use crate::runtime::{Activations, KvKind};
-use crate::tasks::Generator;
-use crate::tasks::generate;
+use crate::tasks::ahead::Draft;
+use crate::tasks::{Decoder, Generator, generate};
 use crate::text::{Message, Sampling};
 use crate::{Error, Result};
 
@@ -54,6 +54,12 @@ pub struct Options {
     /// The text is JSON that satisfies the schema in this file
     #[arg(long, value_name = "FILE", conflicts_with = "stop")]
     json_schema: Option<PathBuf>,
+    /// A smaller model with the same vocabulary that drafts tokens: faster where it is right, the same text
+    #[arg(long, value_name = "MODEL")]
+    draft: Option<PathBuf>,
+    /// Draft tokens from what stands in the text already: faster where it repeats itself, the same text
+    #[arg(long, conflicts_with = "draft")]
+    lookup: bool,
     /// How keys and values are kept: f16, or in less memory q8 or q4
     #[arg(long, default_value = "f16", value_name = "f16|q8|q4")]
     kv: KvKind,
@@ -67,6 +73,11 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let mut generator = Generator::new(&models::open(&options.model)?, &device)?;
     generator.decoder().set_activations(options.activations);
     generator.decoder().set_kv(options.kv);
+    if let Some(file) = &options.draft {
+        generator.set_draft(Draft::Model(Box::new(Decoder::new(&models::open(file)?, &device)?)))?;
+    } else if options.lookup {
+        generator.set_draft(Draft::Lookup)?;
+    }
     let how = generate::Options {
         max_tokens: options.max_tokens,
         sampling: Sampling {
@@ -98,7 +109,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
             "prompt_tokens": generated.prompt_tokens,
             "prefill_ms": generated.prefill_ms,
             "decode_ms": generated.decode_ms,
-            "accepted": 0,
+            "accepted": generated.accepted,
             "ids": generated.ids,
             "device": device.describe(),
         }));

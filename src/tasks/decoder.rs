@@ -39,6 +39,11 @@ impl Decoder {
         self.context
     }
 
+    /// How many logits there are for a token.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
     /// The session underneath, for its report.
     pub fn session(&self) -> &Session {
         &self.session

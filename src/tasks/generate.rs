@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::ahead::{Ahead, Draft};
 use super::decoder::Decoder;
 use super::language::Language;
 use super::stop::Stops;
@@ -15,6 +16,7 @@ use crate::{Error, Result};
 pub struct Generator {
     decoder: Decoder,
     language: Language,
+    draft: Draft,
     /// Made for the first text under a schema.
     schemas: Option<Schemas>,
 }
@@ -58,6 +60,8 @@ pub struct Generated {
     /// Its tokens, with the one that ended it.
     pub ids: Vec<u32>,
     pub prompt_tokens: usize,
+    /// How many tokens had been drafted.
+    pub accepted: usize,
     /// Until the prompt was read; then until the end.
     pub prefill_ms: f64,
     pub decode_ms: f64,
@@ -68,7 +72,21 @@ impl Generator {
     /// The model must be a decoder, with its tokenizer in the manifest.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
         let (decoder, language) = (Decoder::new(model, device)?, Language::new(&model.manifest)?);
-        Ok(Generator { decoder, language, schemas: None })
+        Ok(Generator { decoder, language, draft: Draft::None, schemas: None })
+    }
+
+    /// Tokens are drafted from now on, which saves time where drafts come true and changes no text. Fails for a model
+    /// with another vocabulary.
+    pub fn set_draft(&mut self, draft: Draft) -> Result<()> {
+        if let Draft::Model(model) = &draft
+            && model.vocabulary() != self.decoder.vocabulary()
+        {
+            let (own, other) = (self.decoder.vocabulary(), model.vocabulary());
+            let what = format!("the draft model has a vocabulary of {other} tokens, the model one of {own}");
+            return Err(Error::Usage(what));
+        }
+        self.draft = draft;
+        Ok(())
     }
 
     /// The decoder underneath.
@@ -122,13 +140,14 @@ impl Generator {
         mut piece: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
         let mut constraint = options.schema.as_ref().map(|schema| self.constraint(schema)).transpose()?;
-        let Generator { decoder, language, .. } = self;
+        let Generator { decoder, language, draft, .. } = self;
         if prompt.len() > decoder.context() {
             let (len, context) = (prompt.len(), decoder.context());
             let what = format!("the prompt has {len} tokens, the model's context {context}; use a shorter one");
             return Err(Error::Usage(what));
         }
         let mut sampler = Sampler::new(options.sampling.clone())?;
+        let mut ahead = Ahead::new(draft);
         let mut stream = language.tokenizer.stream();
         let mut stops = Stops::new(&options.stop);
         let mut tokens = prompt.to_vec();
@@ -137,13 +156,13 @@ impl Generator {
         let mut read = began;
         let mut end = End::MaxTokens;
         // The last token need not be fed.
-        let room = (prompt.len() + options.max_tokens).min(decoder.context() + 1);
+        let room = (prompt.len() + options.max_tokens).min(decoder.context().saturating_add(1));
         while tokens.len() < prompt.len() + options.max_tokens {
             if tokens.len() > decoder.context() {
                 end = End::Context;
                 break;
             }
-            let mut logits = decoder.logits_async(&tokens, 1).await?;
+            let mut logits = ahead.logits_async(decoder, &tokens).await?;
             if tokens.len() == prompt.len() {
                 read = now_ms();
             }
@@ -175,7 +194,8 @@ impl Generator {
         }
         let ids = tokens.split_off(prompt.len());
         let (prefill_ms, decode_ms) = (read - began, now_ms() - read);
-        Ok(Generated { text, ids, prompt_tokens: prompt.len(), prefill_ms, decode_ms, end })
+        let accepted = ahead.accepted();
+        Ok(Generated { text, ids, prompt_tokens: prompt.len(), accepted, prefill_ms, decode_ms, end })
     }
 }
 

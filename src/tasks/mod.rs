@@ -1,5 +1,7 @@
 //! Floor 8: whole tasks, from what a person has to what a person wants.
 
+#[cfg(feature = "text")]
+pub mod ahead;
 pub mod classify;
 #[cfg(feature = "cli")]
 pub mod compare;
