@@ -18,6 +18,12 @@ pub enum Attr {
 #[derive(Clone, Debug, Default)]
 pub struct Attrs(pub BTreeMap<String, Attr>);
 
+impl<const N: usize> From<[(&str, Attr); N]> for Attrs {
+    fn from(list: [(&str, Attr); N]) -> Self {
+        Attrs(list.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+    }
+}
+
 impl Attrs {
     pub fn set(&mut self, name: &str, value: Attr) {
         self.0.insert(name.to_string(), value);

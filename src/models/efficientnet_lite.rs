@@ -60,11 +60,11 @@ pub fn build(weights: &BTreeMap<String, Tensor>) -> Result<Model> {
     x = net.convolution("_conv_head", "_bn1", x, 1)?;
     x = net.relu6("_conv_head", x);
     x = net.graph.add_node("GlobalAveragePool", "pool", &[x], Attrs::default());
-    x = net.graph.add_node("Flatten", "features", &[x], attrs([("axis", Attr::Int(1))]));
+    x = net.graph.add_node("Flatten", "features", &[x], Attrs::from([("axis", Attr::Int(1))]));
     let classes = net.tensor("_fc.weight")?.shape().first().copied().unwrap_or(0);
     let weight = net.dense("_fc.weight")?;
     let bias = net.dense("_fc.bias")?;
-    let logits = net.graph.add_node("Gemm", "logits", &[x, weight, bias], attrs([("transB", Attr::Int(1))]));
+    let logits = net.graph.add_node("Gemm", "logits", &[x, weight, bias], Attrs::from([("transB", Attr::Int(1))]));
     let mut graph = net.graph;
     let declared = &mut graph.values[logits.0 as usize];
     declared.dtype = Some(DType::F32);
@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
         let group = if inputs == 1 { outputs as i64 } else { 1 };
         let weight = self.graph.add_weight(name, Weight::Dense(weight));
         let bias = self.graph.add_weight(format!("{conv}.bias"), Weight::Dense(bias));
-        let attrs = attrs([
+        let attrs = Attrs::from([
             ("auto_pad", Attr::String("SAME_UPPER".into())),
             ("group", Attr::Int(group)),
             ("kernel_shape", Attr::Ints(vec![height as i64, width as i64])),
@@ -154,12 +154,4 @@ impl<'a> Builder<'a> {
         };
         Ok(outputs == inputs)
     }
-}
-
-fn attrs<const N: usize>(list: [(&str, Attr); N]) -> Attrs {
-    let mut attrs = Attrs::default();
-    for (name, value) in list {
-        attrs.set(name, value);
-    }
-    attrs
 }

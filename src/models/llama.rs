@@ -79,7 +79,7 @@ pub fn build(config: &Config, names: Names, weights: BTreeMap<String, Weight>) -
         x = net.attention(layer, x)?;
         x = net.feed_forward(layer, x)?;
     }
-    x = net.graph.add_node("Gather", "kept", &[x, keep], attrs([("axis", Attr::Int(1))]));
+    x = net.graph.add_node("Gather", "kept", &[x, keep], Attrs::from([("axis", Attr::Int(1))]));
     x = net.norm(None, "output_norm.weight", x)?;
     let head = net.find(None, "output.weight").unwrap_or(embedding);
     let logits = net.product("logits", x, head, None);
@@ -131,7 +131,7 @@ impl Builder<'_> {
 
     fn normalise(&mut self, layer: Option<usize>, part: &str, x: ValueId, weight: ValueId) -> ValueId {
         let name = label(layer, part);
-        let attrs = attrs([("axis", Attr::Int(-1)), ("epsilon", Attr::Float(self.config.epsilon))]);
+        let attrs = Attrs::from([("axis", Attr::Int(-1)), ("epsilon", Attr::Float(self.config.epsilon))]);
         self.graph.add_node("RMSNormalization", &name, &[x, weight], attrs)
     }
 
@@ -152,7 +152,7 @@ impl Builder<'_> {
 
     fn product(&mut self, name: &str, x: ValueId, weight: ValueId, bias: Option<ValueId>) -> ValueId {
         let inputs: Vec<ValueId> = [x, weight].into_iter().chain(bias).collect();
-        self.graph.add_node("fewbit.Linear", name, &inputs, attrs([("transposed", Attr::Int(1))]))
+        self.graph.add_node("fewbit.Linear", name, &inputs, Attrs::from([("transposed", Attr::Int(1))]))
     }
 
     /// Queries or keys of a layer, with every head normalised where the model does that.
@@ -183,7 +183,7 @@ impl Builder<'_> {
             _ => &config.rope,
         };
         let [cos, sin] = self.angles(rope);
-        let mut options = attrs([
+        let mut options = Attrs::from([
             ("cache", Attr::Int(layer as i64)),
             ("q_num_heads", Attr::Int(config.heads as i64)),
             ("kv_num_heads", Attr::Int(config.kv_heads as i64)),
@@ -209,7 +209,7 @@ impl Builder<'_> {
         let gate = match self.config.gate {
             Gate::Silu => self.graph.add_node("Swish", &name, &[gate], Attrs::default()),
             Gate::Gelu => {
-                let tanh = attrs([("approximate", Attr::String("tanh".into()))]);
+                let tanh = Attrs::from([("approximate", Attr::String("tanh".into()))]);
                 self.graph.add_node("Gelu", &name, &[gate], tanh)
             }
         };
@@ -232,7 +232,10 @@ impl Builder<'_> {
             op: "fewbit.RotaryAngles".into(),
             inputs: vec![Some(self.positions)],
             outputs: made.map(Some).to_vec(),
-            attrs: attrs([("frequencies", Attr::Floats(rope.frequencies())), ("scale", Attr::Float(rope.magnitude()))]),
+            attrs: Attrs::from([
+                ("frequencies", Attr::Floats(rope.frequencies())),
+                ("scale", Attr::Float(rope.magnitude())),
+            ]),
         });
         self.angles[slot] = Some(made);
         made
@@ -242,12 +245,4 @@ impl Builder<'_> {
 /// The name of a node: GGUF's, whatever the file's are.
 fn label(layer: Option<usize>, part: &str) -> String {
     gguf_names(layer, part.trim_end_matches(".weight"))
-}
-
-fn attrs<const N: usize>(list: [(&str, Attr); N]) -> Attrs {
-    let mut attrs = Attrs::default();
-    for (name, value) in list {
-        attrs.set(name, value);
-    }
-    attrs
 }
