@@ -65,9 +65,10 @@ fn stages_in(dir: &Path) -> Result<Vec<permute::Stage>, String> {
     let read = |name: String| {
         let file = dir.join(&name).with_extension("wgsl");
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-        Ok(permute::Stage { name, text })
+        Ok((name, text))
     };
-    shaders_in(dir)?.into_iter().map(read).collect()
+    let files = shaders_in(dir)?.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
+    Ok(permute::stages(files.into_iter().filter(|(_, text)| wanted(text)).collect()))
 }
 
 /// Names of the WGSL files directly in a folder, sorted.
@@ -85,8 +86,7 @@ fn shaders_in(dir: &Path) -> Result<Vec<String>, String> {
 /// The declarations of one permutation, without comments and indentation (the text travels in the browser build).
 fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result<Vec<String>, String> {
     let mut compiler = wesl::Wesl::new(dir).set_custom_resolver(resolve::Stages::new(dir, permutation.stage.clone()));
-    // Names stay as written; two imported items of one name fail naga's check below.
-    compiler.set_mangler(wesl::ManglerKind::None);
+    compiler.set_custom_mangler(resolve::Names);
     // Its list of built-in functions lacks some; naga's check below is the one that counts.
     compiler.set_options(wesl::CompileOptions { validate: false, ..wesl::CompileOptions::default() });
     for feature in &permutation.features {
