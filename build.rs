@@ -44,7 +44,9 @@ fn compile_all(dir: &Path) -> Result<String, String> {
             continue;
         }
         let mut kernels = Vec::new();
-        for permutation in permute::permutations(&text, &stages).map_err(|e| format!("{}: {e}", file.display()))? {
+        for permutation in
+            permute::permutations(&text, &stages, built).map_err(|e| format!("{}: {e}", file.display()))?
+        {
             let name = permutation.kernel_name(&stem);
             let declarations = compile(dir, &stem, &permutation)?;
             let reflected = reflect::reflect(&name, &declarations.concat())?;
@@ -57,8 +59,12 @@ fn compile_all(dir: &Path) -> Result<String, String> {
 
 /// Whether the crate is built with the cargo feature that a line `// feature: NAME` of the shader asks for.
 fn wanted(text: &str) -> bool {
-    let feature = text.lines().find_map(|line| line.strip_prefix("// feature: "));
-    feature.is_none_or(|name| std::env::var_os(format!("CARGO_FEATURE_{}", name.to_uppercase())).is_some())
+    text.lines().find_map(|line| line.strip_prefix("// feature: ")).is_none_or(built)
+}
+
+/// Whether the crate is built with a cargo feature.
+fn built(feature: &str) -> bool {
+    std::env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase())).is_some()
 }
 
 fn stages_in(dir: &Path) -> Result<Vec<permute::Stage>, String> {
@@ -92,6 +98,7 @@ fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result
     for feature in &permutation.features {
         compiler.set_feature(feature, true);
     }
+    compiler.set_feature("weights", permutation.stage.is_some());
     let path = format!("package::{stem}").parse().map_err(|e| format!("{stem}: {e}"))?;
     let compiled = compiler.compile(&path).map_err(|e| format!("{}: {e}", permutation.kernel_name(stem)))?;
     let declarations = compiled.syntax.global_declarations.iter();

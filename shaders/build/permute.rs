@@ -2,7 +2,9 @@
 //!
 //! A line `// permute: a | b | -` is an axis: one of its words is switched on as a WESL feature (`@if(a)`). Several lines
 //! multiply. The word `-` switches nothing on; `weights` stands for all decode stages, `shaders/decode/*.wgsl`, of which
-//! the chosen one is imported as `package::decode::stage`, and `weights with NAME` for those that define function NAME.
+//! the chosen one is imported as `package::decode::stage` and the feature `weights` is on; `weights with NAME` stands for
+//! those that define function NAME, `weights but NAME` for all others than that. `NAME: word` is there with cargo feature
+//! NAME only.
 //! A stage that imports `package::decode::values` holds another: it stands for one stage per other, `HOLDER_HELD`.
 
 /// The word that stands for the decode stages.
@@ -43,7 +45,7 @@ impl Stage {
     fn is_meant(&self, word: &str) -> bool {
         match word.strip_prefix(WEIGHTS).map(|rest| rest.strip_prefix(" with ")) {
             Some(Some(function)) => self.text.contains(&format!("fn {function}(")),
-            Some(None) => word == WEIGHTS,
+            Some(None) => word == WEIGHTS || word.strip_prefix("weights but ").is_some_and(|not| not != self.name),
             None => false,
         }
     }
@@ -78,7 +80,7 @@ impl Permutation {
 }
 
 /// All combinations, in the order declared; one empty permutation without a declaration.
-pub fn permutations(text: &str, stages: &[Stage]) -> Result<Vec<Permutation>, String> {
+pub fn permutations(text: &str, stages: &[Stage], built: fn(&str) -> bool) -> Result<Vec<Permutation>, String> {
     let mut all = vec![Permutation { features: Vec::new(), stage: None }];
     for line in text.lines() {
         let Some(axis) = line.strip_prefix("// permute:") else { continue };
@@ -89,6 +91,11 @@ pub fn permutations(text: &str, stages: &[Stage]) -> Result<Vec<Permutation>, St
         let mut grown = Vec::new();
         for permutation in &all {
             for &word in &words {
+                let (feature, word) =
+                    word.split_once(": ").map_or((None, word), |(feature, word)| (Some(feature), word));
+                if feature.is_some_and(|feature| !built(feature)) {
+                    continue;
+                }
                 if word.starts_with(WEIGHTS) {
                     let meant = stages.iter().filter(|stage| stage.is_meant(word));
                     grown.extend(meant.map(|stage| permutation.with(&stage.name, Some(stage))));
