@@ -14,6 +14,9 @@ pub struct Language {
 impl Language {
     /// From what the model's file said, which its manifest keeps.
     pub fn new(manifest: &Manifest) -> Result<Self> {
+        if let Some(json) = manifest.extra.get("tokenizer") {
+            return Ok(Language { tokenizer: Tokenizer::from_json(json.to_string().as_bytes())?, chat: None });
+        }
         let Some(json) = manifest.extra.get("gguf_metadata") else {
             return Err(Error::Unsupported("the model has no tokenizer".into()));
         };

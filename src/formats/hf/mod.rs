@@ -9,11 +9,12 @@ mod aqlm;
 mod awq;
 mod compressed;
 mod config;
-mod folder;
+pub(super) mod folder;
 mod gptq;
 mod grouped;
 mod mlx;
 mod state;
+mod whisper;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,7 +41,11 @@ const METHODS: &[Method] = &[
 /// Reads a folder. Its configuration goes into the manifest as `config`.
 pub fn open(folder: &Path) -> Result<Model> {
     let config = folder::json(&folder.join("config.json"))?.unwrap_or(Value::Null);
-    build(&folder.display().to_string(), config, folder::tensors(folder)?)
+    let name = folder.display().to_string();
+    match whisper::config(&name, &config)? {
+        Some(whisper) => whisper::open(&whisper, config, folder),
+        None => build(&name, config, folder::tensors(folder)?),
+    }
 }
 
 /// The same from memory: `config.json`, and one safetensors file.
