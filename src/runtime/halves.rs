@@ -7,7 +7,7 @@ use std::sync::Arc;
 use half::f16;
 
 use crate::graph::{Attr, Attrs, Graph, Node, TypedGraph, ValueId, Weight};
-use crate::tensor::{DType, Tensor, TensorType};
+use crate::tensor::{DType, Tensor};
 use crate::weights::HalfFloat;
 use crate::{Error, Result};
 
@@ -97,15 +97,15 @@ fn in_halves(node: &mut Node, i: usize, typed: &TypedGraph, tensor: &Tensor) -> 
         ("MatMul", 1) if matrix && node.input(0).and_then(|x| typed.shape(x)).is_none_or(|x| !x.is_empty()) => {
             node.op = "fewbit.Linear".into();
             node.attrs.set("transposed", Attr::Int(1));
-            turned(tensor).and_then(|t| rows_of(&t)).map(Some)
+            turned(tensor).and_then(|t| HalfFloat::of(&t)).map(Some)
         }
-        ("Gemm", 1) if node.attrs.flag("transB") => rows_of(tensor).map(Some),
+        ("Gemm", 1) if node.attrs.flag("transB") => HalfFloat::of(tensor).map(Some),
         ("Gemm", 1) => {
             node.attrs.set("transB", Attr::Int(1));
-            turned(tensor).and_then(|t| rows_of(&t)).map(Some)
+            turned(tensor).and_then(|t| HalfFloat::of(&t)).map(Some)
         }
-        ("Conv" | "ConvTranspose", 1) => rows_of(tensor).map(Some),
-        ("Gather", 0) if matrix && node.attrs.int_or("axis", 0) == 0 => rows_of(tensor).map(Some),
+        ("Conv" | "ConvTranspose", 1) => HalfFloat::of(tensor).map(Some),
+        ("Gather", 0) if matrix && node.attrs.int_or("axis", 0) == 0 => HalfFloat::of(tensor).map(Some),
         _ => Ok(None),
     }
 }
@@ -116,20 +116,4 @@ fn turned(matrix: &Tensor) -> Result<Tensor> {
     let values = matrix.slice::<f16>()?;
     let flipped: Vec<f16> = (0..cols).flat_map(|c| (0..rows).map(move |r| values[r * cols + c])).collect();
     Tensor::new([cols, rows], &flipped)
-}
-
-/// `[rows, …]` with rows padded to whole words.
-fn rows_of(tensor: &Tensor) -> Result<HalfFloat> {
-    let rows = tensor.shape().first().copied().unwrap_or(1);
-    let cols: usize = tensor.shape().iter().skip(1).product();
-    let padded = cols.next_multiple_of(2);
-    if padded == cols {
-        let values = Tensor::from_bytes(TensorType::new(DType::F16, vec![rows, cols]), tensor.bytes())?;
-        return HalfFloat::new(tensor.shape().to_vec(), values);
-    }
-    let mut values = vec![f16::ZERO; rows * padded];
-    for (to, from) in values.chunks_exact_mut(padded).zip(tensor.slice::<f16>()?.chunks_exact(cols)) {
-        to[..cols].copy_from_slice(from);
-    }
-    HalfFloat::new(tensor.shape().to_vec(), Tensor::new([rows, padded], &values)?)
 }

@@ -154,6 +154,13 @@ impl Tokenizer {
         self.specials.iter().find(|(special, _)| special == text).map(|&(_, id)| id)
     }
 
+    /// Says which further tokens end a text.
+    pub fn stop_at(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.stops.extend(ids);
+        self.stops.sort_unstable();
+        self.stops.dedup();
+    }
+
     /// Tokens that end a generated text or turn, in ascending order.
     pub fn stops(&self) -> &[u32] {
         &self.stops
