@@ -57,7 +57,7 @@ def main() -> None:
                     tensor.add_(torch.randn_like(tensor) * 0.2)
         model.to(dtype).save_pretrained(OUT / name)
         # What is stored, computed with in float32.
-        stored = model.to(torch.float32)
+        stored = kind.from_pretrained(OUT / name, dtype=torch.float32, attn_implementation="eager").eval()
         ids = torch.randint(0, VOCABULARY, (1, TOKENS))
         with torch.no_grad():
             logits = stored(ids, past_key_values=HalfCache(), use_cache=True).logits[0]

@@ -178,14 +178,13 @@ fn window(keys: &Keys, gemma: bool, layers: usize) -> Result<Option<Window>> {
     let Some(size) = keys.size("sliding_window").filter(|&size| used && size > 0) else { return Ok(None) };
     if let Some(kinds) = keys.json["layer_types"].as_array() {
         let slides: Vec<bool> = kinds.iter().map(|kind| kind == "sliding_attention").collect();
-        let fits =
-            |period: &usize| (0..layers).all(|i| slides.get(i) == Some(&(*period == 0 || (i + 1) % period != 0)));
-        let period = (0..=layers + 1).find(fits);
-        if slides.iter().all(|slides| !slides) {
-            return Ok(None);
+        // Layers that see all come one in every so many.
+        let period = slides.iter().position(|slides| !slides).map_or(0, |first| first + 1);
+        let fits = |(i, slides): (usize, &bool)| *slides == (period == 0 || !(i + 1).is_multiple_of(period));
+        if slides.len() != layers || !slides.iter().enumerate().all(fits) {
+            return Err(Error::Unsupported(format!("{}: windows of layers in no period", keys.file)));
         }
-        let what = || Error::Unsupported(format!("{}: windows of layers in no period", keys.file));
-        return Ok(Some(Window { size, period: period.ok_or_else(what)? }));
+        return Ok((period != 1).then_some(Window { size, period }));
     }
     let period = match keys.size("sliding_window_pattern") {
         Some(period) => period,
