@@ -19,8 +19,9 @@ fn wav(rate: u32, channels: u16, bits: u16, kind: u16, samples: &[f64]) -> Vec<u
             (3, 32) => data.extend((v as f32).to_le_bytes()),
             (3, _) => data.extend(v.to_le_bytes()),
             // Eight bits have no sign.
-            (_, 8) => data.push((v * 127.0 + 128.0).round() as u8),
-            _ => data.extend(&((v * (2f64.powi(i32::from(bits) - 1) - 1.0)).round() as i64).to_le_bytes()[..usize::from(bits / 8)]),
+            (_, 8) => data.push((v * 128.0 + 128.0).round() as u8),
+            _ => data
+                .extend(&((v * 2f64.powi(i32::from(bits) - 1)).round() as i64).to_le_bytes()[..usize::from(bits / 8)]),
         }
     }
     let block = channels * bits / 8;
