@@ -21,6 +21,8 @@ pub mod perplexity;
 pub mod stop;
 #[cfg(feature = "audio")]
 mod timestamps;
+#[cfg(feature = "audio")]
+mod whisper_tokens;
 
 #[cfg(feature = "audio")]
 pub use caption::Captioner;
