@@ -17,6 +17,32 @@ await build({
   splitting: true,
   chunkNames: 'shared-[hash]',
   outdir: 'dist',
+  plugins: [
+    {
+      name: 'text-apart',
+      setup(context) {
+        context.onResolve({ filter: /^\.\/text\.ts$/ }, () => ({ path: './text.js', external: true }));
+      },
+    },
+  ],
+});
+
+/** Leaves the package out of a bundle: it is taken from its built files, at `path`. */
+const packageAt = (path) => ({
+  name: 'package-as-built',
+  setup(context) {
+    context.onResolve({ filter: /(\/src|^\.)\/index\.ts$/ }, () => ({ path, external: true }));
+  },
+});
+
+// Text generation apart, so that nothing of it is loaded by those who do without.
+await build({
+  ...common,
+  entryPoints: ['src/text.ts', 'src/text-worker.ts'],
+  splitting: true,
+  chunkNames: 'text-[hash]',
+  outdir: 'dist',
+  plugins: [packageAt('./index.js')],
 });
 
 // The page uses the package as an application would: from its built files.
@@ -24,12 +50,5 @@ await build({
   ...common,
   entryPoints: ['page/main.ts'],
   outdir: 'dist/page',
-  plugins: [
-    {
-      name: 'package-as-built',
-      setup(context) {
-        context.onResolve({ filter: /src\/index\.ts$/ }, () => ({ path: '../index.js', external: true }));
-      },
-    },
-  ],
+  plugins: [packageAt('../index.js')],
 });

@@ -9,7 +9,7 @@ use super::stop::Stops;
 use crate::clock::now_ms;
 use crate::graph::Model;
 use crate::runtime::Device;
-use crate::text::{Constraint, Message, Sampler, Sampling, Schemas};
+use crate::text::{Constraint, Sampler, Sampling, Schemas};
 use crate::{Error, Result};
 
 /// A language model on a device, ready to continue texts.
@@ -116,7 +116,7 @@ impl Generator {
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
     pub fn chat(
         &mut self,
-        messages: &[Message],
+        messages: &[crate::text::Message],
         options: &Options,
         piece: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
