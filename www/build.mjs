@@ -1,4 +1,4 @@
-// Bundles src/ into the npm package's modules and page/ into the demo page's script. pkg-scripts/build-web calls it.
+// Bundles src/ into the npm package's modules and page/ into the demo pages' scripts. pkg-scripts/build-web calls it.
 import { build } from 'esbuild';
 
 const common = {
@@ -45,10 +45,10 @@ await build({
   plugins: [packageAt('./index.js')],
 });
 
-// The page uses the package as an application would: from its built files.
+// The pages use the package as an application would: from its built files.
 await build({
   ...common,
-  entryPoints: ['page/main.ts'],
+  entryPoints: ['page/main.ts', 'page/chat.ts'],
   outdir: 'dist/page',
   plugins: [packageAt('../index.js')],
 });

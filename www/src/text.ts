@@ -76,9 +76,14 @@ async function* streamed(
   }
 }
 
+const isMessage = (turn: Message | null) => typeof turn?.role === 'string' && typeof turn.content === 'string';
+
 /** As `src/js/text.rs` reads it. Ranges are checked there. */
 function requestOf(prompt: string | readonly Message[], options: GenerateOptions): unknown {
   const { maxTokens = 256, repetitionPenalty = 1, temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0, stop = [] } = options;
+  if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every(isMessage))) {
+    throw new FewbitError('usage', 'a prompt must be a text or a list of { role, content }');
+  }
   for (const [name, value] of Object.entries({ maxTokens, topK, seed })) {
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new FewbitError('usage', `${name} is ${value}; it must be a whole number, 0 or more`);

@@ -10,7 +10,7 @@ use crate::graph::{Model, Weight};
 use crate::{Error, Result};
 
 /// A header is looked for in this many first bytes, and again whenever they have doubled.
-const FIRST_TRY: usize = 1 << 16;
+const FIRST_TRY: usize = 1 << 10;
 
 /// A file on its way in: `push` for each piece in order, from its first byte on, then `finish`.
 pub struct Incoming {
