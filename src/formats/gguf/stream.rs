@@ -20,7 +20,10 @@ pub struct Incoming {
 
 enum State {
     /// A header that is not whole: its bytes, and at how many of them to try next.
-    Header { bytes: Vec<u8>, next_try: usize },
+    Header {
+        bytes: Vec<u8>,
+        next_try: usize,
+    },
     Tensors(Box<Tensors>),
 }
 
@@ -91,7 +94,9 @@ impl Tensors {
             if self.at < tensor.range.end {
                 return append(file, &mut self.part, here);
             }
-            let data = if self.part.is_empty() { here } else {
+            let data = if self.part.is_empty() {
+                here
+            } else {
                 append(file, &mut self.part, here)?;
                 &self.part
             };
