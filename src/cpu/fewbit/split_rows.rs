@@ -1,10 +1,12 @@
 //! Products of a few rows of x with integer codes in WebAssembly: two rows of the weight with two of x at a time.
 
+use std::borrow::Cow;
+
 use super::source::{Every, Extras, Source, center};
 use super::sums::group_sums;
 use crate::cpu::gemm::epilogue::{Epilogue, finish};
 use crate::cpu::simd::Level;
-use crate::cpu::simd::codes::{Layout, Line, Row, STEP, split_dots};
+use crate::cpu::simd::codes::{Layout, Line, Row, STEP, needed, split_dots};
 use crate::cpu::simd::decoding::Decoding;
 
 /// Rows of the weight whose scales are widened at once, an even number.
@@ -20,6 +22,7 @@ pub fn product(level: Level, x: &[f32], source: &Source, epilogue: &Epilogue, ou
         Extras::Offsets => x.chunks_exact(k).map(|x| group_sums(x, source.group).collect()).collect(),
         _ => Vec::new(),
     };
+    let steps = k.div_ceil(STEP);
     let group = if groups > 1 { source.group } else { k.next_multiple_of(STEP) };
     let (mut scales, mut extras) = (vec![0f32; BLOCK * groups], vec![0f32; BLOCK * groups]);
     let middle = vec![-center(source.bits); groups];
@@ -27,8 +30,11 @@ pub fn product(level: Level, x: &[f32], source: &Source, epilogue: &Epilogue, ou
         let count = BLOCK.min(n - first);
         let every = Every { first, count, step: 1 };
         source.params(level, every, 0..groups, groups, &mut scales, &mut extras);
+        // The last rows of a weight may have too few bytes behind them.
+        let padded = (first..first + count).map(|row| padded(source.codes_from(row), needed(&layout, steps)));
+        let codes: Vec<Cow<[u8]>> = padded.collect();
         let row = |i: usize| Row {
-            codes: source.codes_from(first + i),
+            codes: &codes[i],
             layout: &layout,
             planes: None,
             scales: &scales[i * groups..][..groups],
@@ -74,4 +80,13 @@ fn inner(a: &[f32], b: &[f32]) -> f32 {
         (0..4).for_each(|i| sums[i] += a[i] * b[i]);
     }
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+fn padded(bytes: &[u8], len: usize) -> Cow<'_, [u8]> {
+    if bytes.len() >= len {
+        return Cow::Borrowed(bytes);
+    }
+    let mut padded = bytes.to_vec();
+    padded.resize(len, 0);
+    Cow::Owned(padded)
 }

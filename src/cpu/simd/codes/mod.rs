@@ -19,7 +19,7 @@ mod vector;
 pub use bytes::{ByteLine, ByteRow, shift as byte_shift};
 pub use product::Row;
 #[cfg(all(feature = "full", not(target_arch = "aarch64")))]
-pub use split::Line;
+pub use split::{Line, needed};
 pub use spread::{Layout, STEP};
 
 #[cfg(target_arch = "aarch64")]
@@ -40,7 +40,7 @@ pub fn dot(row: &Row, x: &[f32]) -> f32 {
     }
 }
 
-/// `Σ x · w` of every row with every line; rows have the same layout and group, and no `planes`.
+/// `Σ x · w` of every row with every line. Rows have the same layout and group, no `planes`, and `needed` bytes of codes.
 #[cfg(all(feature = "full", not(target_arch = "aarch64")))]
 pub fn split_dots<const ROWS: usize, const LINES: usize>(
     rows: [&Row; ROWS],
@@ -149,7 +149,10 @@ mod tests {
     fn rows_are_multiplied_in_halves() {
         for width in 1..=8 {
             for (len, group) in [(1, 32), (32, 32), (33, 32), (100, 64), (257, 288), (320, 32)] {
-                let packed = [codes(width, len), codes(width, len + 5)];
+                let mut packed = [codes(width, len), codes(width, len + 5)];
+                packed
+                    .iter_mut()
+                    .for_each(|(_, bytes)| bytes.resize(needed(&Layout::new(width), len.div_ceil(STEP)), 0xff));
                 let layout = Layout::new(width);
                 let groups = len.div_ceil(group);
                 let scales: Vec<f32> = (0..groups).map(|g| 0.3 + g as f32).collect();

@@ -2,7 +2,7 @@
 //! third fewer instructions where vectors hold four floats.
 
 use super::super::unroll::unroll;
-use super::product::{Row, end};
+use super::product::Row;
 use super::spread::{Layout, REACH, STEP, Spread};
 use super::vector::Integers;
 
@@ -46,7 +46,8 @@ impl Line {
     }
 }
 
-/// `Σ x · w` of every row with every line; rows have the same layout and group, and no `planes`.
+/// `Σ x · w` of every row with every line. Rows have the same layout and group and no `planes`; their codes go on for
+/// `REACH` bytes from where the last step begins.
 ///
 /// # Safety
 /// That of `Vector`.
@@ -55,45 +56,59 @@ pub unsafe fn dots<V: Integers, const ROWS: usize, const LINES: usize>(
     rows: [&Row; ROWS],
     lines: [&Line; LINES],
 ) -> [[f32; LINES]; ROWS] {
-    let (layout, per_group) = (rows[0].layout, rows[0].group / STEP);
-    let (step_bytes, steps, mut at) = (layout.step_bytes(), lines[0].halves.len(), 0);
-    // SAFETY: the caller's; codes are read from slices of `REACH` bytes, halves from arrays of `STEP`.
+    let (layout, per_group, steps) = (rows[0].layout, rows[0].group / STEP, lines[0].halves.len());
+    let (step_bytes, groups) = (layout.step_bytes(), steps.div_ceil(per_group));
+    assert!(rows.iter().all(|row| row.codes.len() >= needed(layout, steps)));
+    assert!(rows.iter().all(|row| row.scales.len() >= groups && row.shifts.len() >= groups));
+    assert!(lines.iter().all(|line| line.halves.len() == steps && line.scales.len() == steps));
+    // SAFETY: the caller's; the assertions hold what is read of rows and lines.
     unsafe {
         let spread = Spread::<V>::new(layout);
         let nothing = V::splat_bytes(0);
         let high_unit = V::splat((1 << LOW_BITS) as f32);
         let mut totals = [[nothing; LINES]; ROWS];
-        for (group, first) in (0..steps).step_by(per_group.max(1)).enumerate() {
+        let (mut step, mut at) = (0, 0);
+        for group in 0..groups {
             let mut shifts = [nothing; ROWS];
-            unroll!(r in ROWS, 5 => { shifts[r] = V::splat_word(rows[r].shifts[group] as i16); });
-            for step in first..steps.min(first + per_group) {
+            unroll!(r in ROWS, 5 => { shifts[r] = V::splat_word(*rows[r].shifts.get_unchecked(group) as i16); });
+            while step < steps.min((group + 1) * per_group) {
                 let mut codes = [[nothing; 4]; ROWS];
                 unroll!(r in ROWS, 5 => {
-                    let mut rest = [0u8; REACH];
-                    let bytes = match rows[r].codes.get(at..at + REACH) {
-                        Some(bytes) => bytes.as_ptr(),
-                        None => end(rows[r].codes, at, &mut rest),
-                    };
-                    let [a, b] = spread.codes_apart(bytes).map(|bytes| bytes.zip_bytes(nothing));
-                    codes[r] = [a[0], a[1], b[0], b[1]].map(|codes| codes.add_words(shifts[r]));
+                    let [a, b] = spread.codes_apart(rows[r].codes.as_ptr().add(at));
+                    let ([a0, a1], [b0, b1], shift) = (a.zip_bytes(nothing), b.zip_bytes(nothing), shifts[r]);
+                    codes[r] = [a0.add_words(shift), a1.add_words(shift), b0.add_words(shift), b1.add_words(shift)];
                 });
-                at += step_bytes;
                 unroll!(l in LINES, 5 => {
-                    let [high, low] = lines[l].halves[step].each_ref().map(|half| {
-                        let half = half.as_ptr().cast::<u8>();
-                        [V::load(half), V::load(half.add(16)), V::load(half.add(32)), V::load(half.add(48))]
-                    });
+                    let halves = lines[l].halves.get_unchecked(step);
+                    let (high, low) = (words::<V>(&halves[0]), words::<V>(&halves[1]));
                     unroll!(r in ROWS, 5 => {
                         let sum = four::<V>(codes[r], high).to_floats();
                         let sum = sum.multiply_add(high_unit, four::<V>(codes[r], low).to_floats());
-                        let scale = V::splat(rows[r].scales[group] * lines[l].scales[step]);
-                        totals[r][l] = sum.multiply_add(scale, totals[r][l]);
+                        let scale = rows[r].scales.get_unchecked(group) * lines[l].scales.get_unchecked(step);
+                        totals[r][l] = sum.multiply_add(V::splat(scale), totals[r][l]);
                     });
                 });
+                (step, at) = (step + 1, at + step_bytes);
             }
         }
-        totals.map(|totals| totals.map(|total| total.sum()))
+        let mut sums = [[0.0; LINES]; ROWS];
+        unroll!(r in ROWS, 5 => { unroll!(l in LINES, 5 => { sums[r][l] = totals[r][l].sum(); }); });
+        sums
     }
+}
+
+/// Bytes of codes that `dots` reads for a row.
+pub fn needed(layout: &Layout, steps: usize) -> usize {
+    steps.saturating_sub(1) * layout.step_bytes() + REACH
+}
+
+/// # Safety
+/// That of `Vector`.
+#[inline(always)]
+unsafe fn words<V: Integers>(half: &[i16; STEP]) -> [V; 4] {
+    let from = half.as_ptr().cast::<u8>();
+    // SAFETY: the caller's; an array of 64 bytes.
+    unsafe { [V::load(from), V::load(from.add(16)), V::load(from.add(32)), V::load(from.add(48))] }
 }
 
 /// Eight products of words in each 32-bit integer. A code less its zero has 9 bits, a half 15: 27 bits are the most.
