@@ -41,7 +41,7 @@ export async function pipeline<T extends keyof Pipelines>(
 ): Promise<Pipelines[T]> {
   const classifying = task === 'image-classification';
   if (!classifying && task !== 'text-generation') {
-    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there is \`image-classification\``);
+    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there are \`image-classification\`, \`text-generation\``);
   }
   const { home, standard, of }: Kind<unknown> = classifying
     ? { home: small, standard: defaultClassifier, of: classifier }

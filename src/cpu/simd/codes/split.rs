@@ -28,7 +28,7 @@ impl Line {
             if largest >= f32::INFINITY.to_bits() {
                 return None;
             }
-            // All are below 2^exponent. So small ones as the limit's are 0 to what they are added to.
+            // All are below 2^exponent, which has a limit so that the factor is finite.
             let exponent = ((largest >> 23) as i32 - 126).max(-96);
             let power = |exponent: i32| f32::from_bits(((exponent + 127) as u32) << 23);
             let factor = power(BITS - exponent);
