@@ -6,7 +6,7 @@ use super::ahead::{Ahead, Draft};
 use super::decoder::Decoder;
 use super::language::Language;
 use super::stop::Stops;
-use crate::clock::now_ms;
+use crate::clock::{breathe, now_ms};
 use crate::graph::Model;
 use crate::runtime::Device;
 use crate::text::{Constraint, Sampler, Sampling, Schemas};
@@ -162,6 +162,8 @@ impl Generator {
                 end = End::Context;
                 break;
             }
+            // Fast devices take less time for a token than a run computes before it looks for an abort.
+            breathe().await?;
             let mut logits = ahead.logits_async(decoder, &tokens).await?;
             if tokens.len() == prompt.len() {
                 read = now_ms();
