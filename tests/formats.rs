@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fewbit::formats::{container, onnx, safetensors};
+use fewbit::formats::{container, gguf, onnx, safetensors};
 use fewbit::graph::{Attr, Attrs, Dim, Model, Weight};
 use fewbit::tensor::{DType, Tensor, TensorType};
 use fewbit::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
@@ -159,6 +159,27 @@ fn container_streams_tensor_by_tensor() {
 }
 
 /// A flipped bit anywhere is found, by the hashes or because the header no longer parses.
+/// Whatever its pieces, the model is the one read at once; without its last byte it is none, with more behind it is.
+#[test]
+fn gguf_streams_tensor_by_tensor() {
+    for name in ["types", "grids"] {
+        let path = format!("{}/tests/data/encodings/gguf/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
+        let file = std::fs::read(path).unwrap();
+        let read = |file: &[u8], pieces: usize| {
+            let mut incoming = gguf::Incoming::new("test");
+            file.chunks(pieces).try_for_each(|piece| incoming.push(piece))?;
+            incoming.finish()
+        };
+        let want = bytes(&Model::from_bytes("test", &file).unwrap());
+        for pieces in [1, 2, 31, 500, 1024, 3000, file.len()] {
+            assert!(bytes(&read(&file, pieces).unwrap()) == want, "{name} in pieces of {pieces}");
+            assert!(bytes(&read(&[&file[..], &[7; 100]].concat(), pieces).unwrap()) == want);
+            let cut = read(&file[..file.len() - 1], pieces).unwrap_err().to_string();
+            assert!(cut.contains("lies beyond the end"), "{cut}");
+        }
+    }
+}
+
 #[test]
 fn container_refuses_damage() {
     let bytes = bytes(&everything());

@@ -15,7 +15,7 @@ mod whisper_ct2;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use fewbit::formats::{ct2, hf, npy, onnx, torch_legacy};
+use fewbit::formats::{ct2, gguf, hf, npy, onnx, torch_legacy};
 use fewbit::graph::{Dim, Model};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{Tensor, TensorType};
@@ -43,6 +43,8 @@ const RUN_LIMIT: usize = 16 << 20;
 #[derive(Clone, Copy)]
 enum Parser {
     Model,
+    /// GGUF that comes in pieces.
+    Stream,
     Tensor,
     Npy,
     Photo,
@@ -70,10 +72,18 @@ fn sound(bytes: &[u8]) -> Result<(), fewbit::Error> {
     Ok(())
 }
 
+/// A GGUF file in pieces of ragged sizes.
+fn stream(bytes: &[u8]) -> Result<Model, fewbit::Error> {
+    let mut incoming = gguf::Incoming::new("hostile");
+    bytes.chunks(301).try_for_each(|chunk| incoming.push(chunk))?;
+    incoming.finish()
+}
+
 /// Reads a file, and says how much memory that took.
 fn consume(parser: Parser, bytes: &[u8]) -> (Result<Option<Model>, fewbit::Error>, usize) {
     heap::peak(|| match parser {
         Parser::Model => Model::from_bytes("hostile", bytes).map(Some),
+        Parser::Stream => stream(bytes).map(Some),
         Parser::Tensor => onnx::read_tensor(bytes).map(|_| None),
         Parser::Npy => npy::read("hostile", bytes).map(|_| None),
         Parser::Photo => Photo::decode("hostile", bytes).map(|_| None),
@@ -158,6 +168,7 @@ fn every_broken_file_is_received_well() {
         ("tensor", Parser::Tensor, corpus::tensor_proto()),
         ("npy", Parser::Npy, corpus::npy()),
         ("gguf", Parser::Model, corpus::gguf()),
+        ("gguf in pieces", Parser::Stream, corpus::gguf()),
         ("nbits", Parser::Model, corpus::nbits()),
     ];
     files.extend(corpus::FOLDERS.map(|name| (name, Parser::Folder, corpus::folder(name))));
@@ -200,10 +211,12 @@ fn every_broken_file_is_received_well() {
         println!("{name}: {opened} of {rounds} opened, {ran} ran");
     }
     for (name, file) in crafted::models() {
-        match judge(Parser::Model, &file) {
-            Ok(verdict) if !verdict.opened => {}
-            Ok(_) => failures.push(format!("{name}: accepted")),
-            Err(what) => failures.push(format!("{name}: {what}")),
+        for (how, parser) in [("at once", Parser::Model), ("in pieces", Parser::Stream)] {
+            match judge(parser, &file) {
+                Ok(verdict) if !verdict.opened => {}
+                Ok(_) => failures.push(format!("{name} {how}: accepted")),
+                Err(what) => failures.push(format!("{name} {how}: {what}")),
+            }
         }
     }
     for (name, file) in crafted::photos() {
@@ -233,6 +246,7 @@ fn corpus_is_valid() {
     for name in corpus::SOUNDS {
         sound(&corpus::sound(name)).unwrap();
     }
+    stream(&corpus::gguf()).unwrap();
     for name in corpus::FOLDERS {
         folder(&corpus::folder(name)).unwrap();
     }

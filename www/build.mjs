@@ -1,4 +1,4 @@
-// Bundles src/ into the npm package's modules and page/ into the demo page's script. pkg-scripts/build-web calls it.
+// Bundles src/ into the npm package's modules and page/ into the demo pages' scripts. pkg-scripts/build-web calls it.
 import { build } from 'esbuild';
 
 const common = {
@@ -17,19 +17,38 @@ await build({
   splitting: true,
   chunkNames: 'shared-[hash]',
   outdir: 'dist',
-});
-
-// The page uses the package as an application would: from its built files.
-await build({
-  ...common,
-  entryPoints: ['page/main.ts'],
-  outdir: 'dist/page',
   plugins: [
     {
-      name: 'package-as-built',
+      name: 'text-apart',
       setup(context) {
-        context.onResolve({ filter: /src\/index\.ts$/ }, () => ({ path: '../index.js', external: true }));
+        context.onResolve({ filter: /^\.\/text\.ts$/ }, () => ({ path: './text.js', external: true }));
       },
     },
   ],
+});
+
+/** Leaves the package out of a bundle: it is taken from its built files, at `path`. */
+const packageAt = (path) => ({
+  name: 'package-as-built',
+  setup(context) {
+    context.onResolve({ filter: /(\/src|^\.)\/index\.ts$/ }, () => ({ path, external: true }));
+  },
+});
+
+// Text generation apart, so that nothing of it is loaded by those who do without.
+await build({
+  ...common,
+  entryPoints: ['src/text.ts', 'src/text-worker.ts'],
+  splitting: true,
+  chunkNames: 'text-[hash]',
+  outdir: 'dist',
+  plugins: [packageAt('./index.js')],
+});
+
+// The pages use the package as an application would: from its built files.
+await build({
+  ...common,
+  entryPoints: ['page/main.ts', 'page/chat.ts'],
+  outdir: 'dist/page',
+  plugins: [packageAt('../index.js')],
 });

@@ -57,7 +57,10 @@ pub fn decode_row(level: Level, weight: &Encoded, row: usize, col: usize, out: &
     }
     match weight {
         Encoded::Palette(w) if w.dim() == 1 && w.scales_per_row() <= 1 => palette(level, w, row, col, out),
-        Encoded::Affine(w) if w.scales().dtype() == DType::F16 && !matches!(w.zero(), Zero::Offset(_)) => {
+        // A small browser build takes no files with offsets.
+        Encoded::Affine(w)
+            if w.scales().dtype() == DType::F16 && (cfg!(feature = "full") || !matches!(w.zero(), Zero::Offset(_))) =>
+        {
             affine(level, w, row, col, out)
         }
         Encoded::HalfFloat(w) => half(level, w, row, col, out),
@@ -96,9 +99,12 @@ fn affine(level: Level, w: &Affine, row: usize, col: usize, out: &mut [f32]) {
         let mut done = 0;
         while done < out.len() {
             let at = start + done;
-            let (scale, zero, _) = w.group_params(row, at / group);
+            let (scale, zero, offset) = w.group_params(row, at / group);
             let end = ((at / group + 1) * group - start).min(out.len());
             lookup::dequantise(level, &codes[done..end], zero, scale, &mut out[done..end]);
+            if cfg!(feature = "full") && matches!(w.zero(), Zero::Offset(_)) {
+                out[done..end].iter_mut().for_each(|v| *v += offset);
+            }
             done = end;
         }
     }
@@ -121,7 +127,16 @@ fn dequantise_groups(
     if let Zero::PerGroup(stored) = w.zero() {
         zeros.iter_mut().zip(&stored.bytes()[range]).for_each(|(zero, &byte)| *zero = byte.into());
     }
+    if cfg!(feature = "full") && matches!(w.zero(), Zero::Offset(_)) {
+        zeros.fill(0.0);
+    }
     lookup::dequantise_groups(level, codes, w.group(), zeros, scales, out);
+    if cfg!(feature = "full") && matches!(w.zero(), Zero::Offset(_)) {
+        for (out, group) in out.chunks_mut(w.group()).zip(groups) {
+            let (_, _, offset) = w.group_params(row, group);
+            out.iter_mut().for_each(|v| *v += offset);
+        }
+    }
 }
 
 fn half(level: Level, w: &HalfFloat, row: usize, col: usize, out: &mut [f32]) {

@@ -1,4 +1,4 @@
-//! Takes a model file in pieces, as they arrive. Of a `.fewbit` file no more than one tensor is kept twice.
+//! Takes a model file in pieces, as they arrive. Of a `.fewbit` or GGUF file no more than one tensor is kept twice.
 
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
@@ -6,6 +6,8 @@ use wasm_bindgen::prelude::*;
 use super::error::{keep_panics, to_js};
 use super::model::JsModel;
 use crate::formats::container::{self, Builder};
+#[cfg(feature = "text")]
+use crate::formats::gguf;
 use crate::formats::safetensors;
 use crate::graph::Model;
 use crate::{Error, Result};
@@ -24,6 +26,8 @@ enum State {
     Start(Vec<u8>),
     /// A `.fewbit` file past its header: tensor number `next` is being collected.
     Tensors { builder: Box<Builder>, next: usize, part: Vec<u8> },
+    #[cfg(feature = "text")]
+    Gguf(Box<gguf::Incoming>),
     /// Another format, read when it is whole.
     Whole(Vec<u8>),
 }
@@ -69,6 +73,8 @@ impl Loader {
                 self.recognise()
             }
             State::Whole(bytes) => append(bytes, chunk, &self.name),
+            #[cfg(feature = "text")]
+            State::Gguf(incoming) => incoming.push(chunk),
             State::Tensors { builder, next, part } => {
                 loop {
                     // Empty tensors have no bytes to wait for.
@@ -103,6 +109,12 @@ impl Loader {
         if bytes.len() <= safetensors::PREFIX {
             return Ok(());
         }
+        #[cfg(feature = "text")]
+        if gguf::detect(bytes) {
+            let bytes = std::mem::take(bytes);
+            self.state = State::Gguf(Box::new(gguf::Incoming::new(&self.name)));
+            return self.take(&bytes);
+        }
         if !safetensors::detect(bytes) {
             self.state = State::Whole(std::mem::take(bytes));
             return Ok(());
@@ -120,6 +132,8 @@ impl Loader {
     fn build(self) -> Result<Model> {
         match self.state {
             State::Start(bytes) | State::Whole(bytes) => Model::from_vec(&self.name, bytes),
+            #[cfg(feature = "text")]
+            State::Gguf(incoming) => incoming.finish(),
             State::Tensors { builder, .. } if builder.header().file_len() != self.received => {
                 let (want, got) = (builder.header().file_len(), self.received);
                 Err(Error::format(self.name, format!("has {got} bytes instead of {want}; fetch it again")))

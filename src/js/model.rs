@@ -10,6 +10,8 @@ use super::error::to_js;
 use super::values;
 use crate::graph::{Dim, Model, ValueId};
 use crate::runtime::{Device, Report, Session};
+#[cfg(feature = "text")]
+use crate::tasks::Generator;
 use crate::tasks::{Classifier, Prediction};
 use crate::tensor::Tensor;
 use crate::vision::Photo;
@@ -25,15 +27,29 @@ pub struct JsModel {
     device: RefCell<Option<Device>>,
     session: RefCell<Option<Session>>,
     classifier: RefCell<Option<Classifier>>,
+    #[cfg(feature = "text")]
+    pub(super) generator: RefCell<Option<Generator>>,
 }
 
 impl JsModel {
     pub(super) fn new(model: Model, file_bytes: u64) -> Self {
-        let (device, session, classifier) = (RefCell::new(None), RefCell::new(None), RefCell::new(None));
-        JsModel { model, file_bytes, device, session, classifier }
+        JsModel {
+            model,
+            file_bytes,
+            device: RefCell::new(None),
+            session: RefCell::new(None),
+            classifier: RefCell::new(None),
+            #[cfg(feature = "text")]
+            generator: RefCell::new(None),
+        }
     }
 
-    fn device(&self) -> Result<Device> {
+    #[cfg(feature = "text")]
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(super) fn device(&self) -> Result<Device> {
         self.device.borrow().clone().ok_or_else(|| Error::Usage("no device is attached".into()))
     }
 
@@ -54,6 +70,10 @@ impl JsModel {
     }
 
     fn report(&self) -> Report {
+        #[cfg(feature = "text")]
+        if let Some(report) = self.generator.borrow_mut().as_mut().and_then(|g| g.decoder().session().report()) {
+            return report;
+        }
         let of_session = self.session.borrow().as_ref().and_then(Session::report);
         of_session.or_else(|| self.classifier.borrow().as_ref()?.session().report()).unwrap_or_default()
     }
@@ -111,6 +131,8 @@ impl JsModel {
         let attach = async {
             self.session.borrow_mut().take();
             self.classifier.borrow_mut().take();
+            #[cfg(feature = "text")]
+            self.generator.borrow_mut().take();
             let device = match device.as_str() {
                 #[cfg(feature = "gpu")]
                 "webgpu" => Device::gpu_async().await?,
@@ -144,6 +166,8 @@ impl JsModel {
     #[cfg(feature = "gpu")]
     pub fn choose(&self, lines: &str) {
         self.classifier.borrow_mut().take();
+        #[cfg(feature = "text")]
+        self.generator.borrow_mut().take();
         self.session.borrow_mut().iter_mut().for_each(Session::forget_plans);
         if let Some(Device::Gpu(gpu, _)) = &*self.device.borrow() {
             gpu.choices().read(lines);

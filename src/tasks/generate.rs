@@ -6,10 +6,10 @@ use super::ahead::{Ahead, Draft};
 use super::decoder::Decoder;
 use super::language::Language;
 use super::stop::Stops;
-use crate::clock::now_ms;
+use crate::clock::{breathe, now_ms};
 use crate::graph::Model;
 use crate::runtime::Device;
-use crate::text::{Constraint, Message, Sampler, Sampling, Schemas};
+use crate::text::{Constraint, Sampler, Sampling, Schemas};
 use crate::{Error, Result};
 
 /// A language model on a device, ready to continue texts.
@@ -116,7 +116,7 @@ impl Generator {
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
     pub fn chat(
         &mut self,
-        messages: &[Message],
+        messages: &[crate::text::Message],
         options: &Options,
         piece: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
@@ -162,6 +162,8 @@ impl Generator {
                 end = End::Context;
                 break;
             }
+            // Fast devices take less time for a token than a run computes before it looks for an abort.
+            breathe().await?;
             let mut logits = ahead.logits_async(decoder, &tokens).await?;
             if tokens.len() == prompt.len() {
                 read = now_ms();

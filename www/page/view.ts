@@ -1,9 +1,9 @@
 import type { Classification, ModelInfo, Progress } from '../src/index.ts';
 
-/** An element of index.html; a missing one is a mistake in the page. */
+/** An element of the page; a missing one is a mistake in it. */
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   const found = document.getElementById(id);
-  if (!found) throw new Error(`index.html has no element with id ${id}`);
+  if (!found) throw new Error(`the page has no element with id ${id}`);
   return found as T;
 }
 
@@ -19,9 +19,9 @@ const STAGES: Record<Progress['stage'], string> = {
 const ADVICE: Record<string, string> = {
   network: 'Check the connection. A download that broke off goes on where it stopped.',
   integrity: 'The file was changed on its way or on the server. Try again.',
-  unsupported: 'Choose “Best here” as the device, or another photo.',
+  unsupported: 'Choose “Best here” as the device, or another file.',
   'bad-model': 'The model file is damaged or made by a newer version.',
-  'out-of-memory': 'Close other tabs, or use a smaller photo.',
+  'out-of-memory': 'Close other tabs, or use a smaller file.',
   'device-lost': 'The graphics driver restarted. Try again, or compute on WebAssembly.',
 };
 

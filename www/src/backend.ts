@@ -1,11 +1,10 @@
-import type { Calls, Context, Method } from './engine.ts';
+import type { Calls, Context, Engine, Method, News } from './engine.ts';
 import { FewbitError, throwIfAborted, toFewbitError, withSignal, type PlainError } from './errors.ts';
-import type { Progress } from './types.ts';
 
 export type ToWorker = { id: number; method: Method; params: unknown } | { id: number; abort: true };
 export type FromWorker =
   | { id: number; result: unknown }
-  | { id: number; progress: Progress }
+  | { id: number; progress: News }
   /** `dead`: the module trapped, and its memory can no longer be trusted. */
   | { id: number; error: PlainError; dead: boolean };
 
@@ -23,25 +22,26 @@ export interface Backend {
   close(): void;
 }
 
+/** Where a build's engines come from. Bundlers look for the literal addresses in these functions. */
+export interface Home {
+  newWorker(): Worker;
+  newEngine(): Promise<Engine>;
+}
+
 /** An engine in a worker of its own, or in the page where workers are not wanted or not allowed. */
-export async function newBackend(worker: boolean): Promise<Backend> {
+export async function newBackend(worker: boolean, home: Home): Promise<Backend> {
   if (worker && typeof Worker !== 'undefined') {
-    const backend = await WorkerBackend.start();
+    const backend = await WorkerBackend.start(home);
     if (backend) return backend;
   }
-  return PageBackend.start();
+  return new PageBackend(await home.newEngine());
 }
 
 class PageBackend implements Backend {
   dead = false;
   readonly canCache = false;
 
-  private constructor(private readonly engine: import('./engine.ts').Engine) {}
-
-  static async start(): Promise<PageBackend> {
-    const { Engine } = await import('./engine.ts');
-    return new PageBackend(new Engine());
-  }
+  constructor(private readonly engine: Engine) {}
 
   async call<M extends Method>(method: M, params: Calls[M]['params'], context: Context): Promise<Calls[M]['result']> {
     try {
@@ -62,7 +62,7 @@ class PageBackend implements Backend {
 interface Pending {
   resolve(result: unknown): void;
   reject(error: FewbitError): void;
-  onProgress(progress: Progress): void;
+  onProgress(news: News): void;
 }
 
 class WorkerBackend implements Backend {
@@ -77,11 +77,11 @@ class WorkerBackend implements Backend {
   }
 
   /** `undefined` if the browser or the page's security policy refuses the worker. */
-  static start(): Promise<WorkerBackend | undefined> {
+  static start(home: Home): Promise<WorkerBackend | undefined> {
     return new Promise((resolve) => {
       let worker: Worker;
       try {
-        worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+        worker = home.newWorker();
       } catch {
         resolve(undefined);
         return;

@@ -1,4 +1,4 @@
-import initWasm, { Loader, Model, lastPanic, setBreath } from '../pkg/fewbit.js';
+import type * as Glue from '../pkg/fewbit.js';
 import { chooseDevice, type Choice } from './devices.ts';
 import { download, readBlob } from './download.ts';
 import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from './errors.ts';
@@ -6,7 +6,7 @@ import { toPixels, type SentImage } from './image.ts';
 import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
 import { keep, kept, tune } from './tune.ts';
-import type { Classification, Device, ModelInfo, Progress, Tensors } from './types.ts';
+import type { Classification, Device, Generated, ModelInfo, Progress, Tensors } from './types.ts';
 
 /** The calls an engine answers, as they cross to a worker. */
 export interface Calls {
@@ -14,6 +14,8 @@ export interface Calls {
   run: { params: { inputs: Tensors }; result: { outputs: Tensors; info: ModelInfo } };
   tune: { params: { inputs: Tensors }; result: { tuned: number; info: ModelInfo } };
   classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
+  /** Of the build with text only. `request`: JSON as `src/js/text.rs` reads it. */
+  generate: { params: { request: string }; result: { generated: Generated; info: ModelInfo } };
 }
 export type Method = keyof Calls;
 
@@ -25,26 +27,37 @@ export interface OpenParams {
   tuned: boolean;
 }
 
+/** What a call tells before it ends: how far it is, or a piece of a text. */
+export type News = Progress | string;
+
 export interface Context {
   signal: AbortSignal | undefined;
-  onProgress: (progress: Progress) => void;
+  onProgress: (news: News) => void;
 }
 
-let wasm: Promise<unknown> | undefined;
+type Model = Glue.Model;
 
-/** Loads the WebAssembly module, once. A failure is not kept: the next call tries again. */
-function ready(): Promise<unknown> {
-  wasm ??= initWasm({ module_or_path: new URL('./fewbit_bg.wasm', import.meta.url) }).then(
+/** A build of the crate. Its WebAssembly is loaded once. */
+export interface Build {
+  glue: Pick<typeof Glue, 'default' | 'Loader' | 'lastPanic' | 'setBreath' | 'setSubgroups'>;
+  address: URL;
+  loading?: Promise<unknown> | undefined;
+}
+
+/** A failure is not kept: the next call tries again. */
+function ready(build: Build): Promise<unknown> {
+  const { glue, address } = build;
+  build.loading ??= glue.default({ module_or_path: address }).then(
     () => {
-      setBreath(breathe);
-      askForSubgroups();
+      glue.setBreath(breathe);
+      askForSubgroups(glue.setSubgroups);
     },
     (error: unknown) => {
-      wasm = undefined;
+      build.loading = undefined;
       throw toFewbitError(error, error instanceof TypeError ? 'network' : 'unsupported');
     },
   );
-  return wasm;
+  return build.loading;
 }
 
 /** Settles when the last call that computes has ended, and the signal of the one that does. */
@@ -67,26 +80,32 @@ export class Engine {
   /** Calls run one after the other: a session has one arena. */
   private last: Promise<unknown> = Promise.resolve();
 
+  constructor(protected readonly build: Build) {}
+
   call<M extends Method>(method: M, params: Calls[M]['params'], context: Context): Promise<Calls[M]['result']> {
     const work = this.last.then(async () => {
       throwIfAborted(context.signal);
       try {
-        switch (method) {
-          case 'open':
-            return await this.open(params as OpenParams, context);
-          case 'run':
-            return await this.run(params as Calls['run']['params'], context);
-          case 'tune':
-            return await this.tune(params as Calls['tune']['params'], context);
-          default:
-            return await this.classify(params as Calls['classify']['params'], context);
-        }
+        return await this.answer(method, params, context);
       } catch (error) {
-        throw fromWasm(error);
+        throw this.fromWasm(error);
       }
     });
     this.last = work.catch(() => {});
     return work as Promise<Calls[M]['result']>;
+  }
+
+  protected answer(method: Method, params: unknown, context: Context): Promise<unknown> {
+    switch (method) {
+      case 'open':
+        return this.open(params as OpenParams, context);
+      case 'run':
+        return this.run(params as Calls['run']['params'], context);
+      case 'tune':
+        return this.tune(params as Calls['tune']['params'], context);
+      default:
+        return this.classify(params as Calls['classify']['params'], context);
+    }
   }
 
   dispose(): void {
@@ -98,12 +117,12 @@ export class Engine {
     const { source, device, cache, sha256 } = params;
     // The module, the device and the model come at the same time.
     const choosing = chooseDevice(device);
-    const compiled = ready();
+    const compiled = ready(this.build);
     compiled.catch(() => {});
     const request = { sha256, signal: context.signal, onProgress: context.onProgress };
     await compiled;
     const file = typeof source === 'string' ? source : source instanceof File ? source.name : 'model';
-    const newLoader = () => new Loader(file);
+    const newLoader = () => new this.build.glue.Loader(file);
     const loader =
       typeof source === 'string'
         ? await download({ url: source, cache, ...request }, newLoader)
@@ -127,7 +146,7 @@ export class Engine {
     try {
       await model.attach(this.choice.kind);
     } catch (error) {
-      const plain = fromWasm(error);
+      const plain = this.fromWasm(error);
       if (this.choice.kind === 'wasm' || this.params?.device !== 'auto') {
         throw this.choice.kind === 'wasm' ? plain : new FewbitError('unsupported', plain.message, { cause: plain });
       }
@@ -166,11 +185,11 @@ export class Engine {
   }
 
   /** Computes; a device that was lost and could not be opened again is replaced, and the call repeated once. */
-  private async computing<T>(context: Context, work: (model: Model) => Promise<T>): Promise<T> {
+  protected async computing<T>(context: Context, work: (model: Model) => Promise<T>): Promise<T> {
     try {
       return await this.turn(context, work);
     } catch (error) {
-      if (fromWasm(error).code !== 'device-lost') throw error;
+      if (this.fromWasm(error).code !== 'device-lost') throw error;
       throwIfAborted(context.signal);
       await this.attach();
       return this.turn(context, work);
@@ -193,9 +212,17 @@ export class Engine {
     return this.model;
   }
 
-  private info(): ModelInfo {
+  protected info(): ModelInfo {
     const info = JSON.parse(this.opened().info()) as ModelInfo;
     return { ...info, device: this.choice.kind, reason: this.choice.reason };
+  }
+
+  /** An error from the module. A trap is a panic, whose message was kept, or an allocation that failed. */
+  private fromWasm(error: unknown): FewbitError {
+    if (!(error instanceof WebAssembly.RuntimeError)) return toFewbitError(error);
+    const panic = this.build.glue.lastPanic();
+    const code: FewbitErrorCode = panic ? 'bad-model' : 'out-of-memory';
+    return new FewbitError(code, panic ?? 'WebAssembly ran out of memory', { cause: error });
   }
 }
 
@@ -209,12 +236,4 @@ function macrotask(): Promise<void> {
     waiting.push(resolve);
     channel.port2.postMessage(0);
   });
-}
-
-/** An error from the module. A trap is a panic, whose message was kept, or an allocation that failed. */
-function fromWasm(error: unknown): FewbitError {
-  if (!(error instanceof WebAssembly.RuntimeError)) return toFewbitError(error);
-  const panic = lastPanic();
-  const code: FewbitErrorCode = panic ? 'bad-model' : 'out-of-memory';
-  return new FewbitError(code, panic ?? 'WebAssembly ran out of memory', { cause: error });
 }

@@ -1,30 +1,44 @@
-import { newBackend, type Backend } from './backend.ts';
-import type { Calls, Method, OpenParams } from './engine.ts';
+import { newBackend, type Backend, type Home } from './backend.ts';
+import type { Calls, Method, News, OpenParams } from './engine.ts';
 import { FewbitError, throwIfAborted, toFewbitError } from './errors.ts';
-import type { CallOptions, LoadOptions, ModelInfo, Progress, Tensors, TuneOptions } from './types.ts';
+import type { CallOptions, LoadOptions, ModelInfo, Tensors, TuneOptions } from './types.ts';
 
 /** Where a model comes from: an address, or a file that the user picked. */
 export type ModelSource = string | URL | Blob;
+
+/** @internal The build for all tasks but text. */
+export const small: Home = {
+  newWorker: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
+  newEngine: async () => (await import('./small.ts')).newEngine(),
+};
 
 /**
  * Loads a `.fewbit` or ONNX model.
  *
  * @throws FewbitError with code `network`, `integrity`, `bad-model`, `unsupported`, `out-of-memory` or `aborted`.
  */
-export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+export function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  return loadAt(small, source, options);
+}
+
+/** @internal Like {@link load}, with a build's engines. */
+export async function loadAt(home: Home, source: ModelSource, options: LoadOptions): Promise<Model> {
   const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256, activations = 'f32', tuned = true } = options;
   check('device', device, ['auto', 'webgpu', 'wasm']);
   check('cache', cache, ['opfs', 'none']);
   check('activations', activations, ['f32', 'int8']);
   throwIfAborted(signal);
   const address = source instanceof Blob ? source : resolve(source);
-  return Model.open({ source: address, device, cache, sha256, tuned }, worker, { signal, onProgress });
+  const start = (context: OpenContext) => open({ source: address, device, cache, sha256, tuned }, worker, home, context);
+  return Model.open(start, { signal, onProgress: onProgress as (news: News) => void });
 }
 
 interface OpenContext {
   signal: AbortSignal | undefined;
-  onProgress: (progress: Progress) => void;
+  onProgress: (news: News) => void;
 }
+
+type Start = (context: OpenContext) => Promise<{ backend: Backend; info: ModelInfo }>;
 
 /** A loaded model. Calls are carried out in order; each may be aborted, and the model stays usable. */
 export class Model {
@@ -33,17 +47,16 @@ export class Model {
 
   private constructor(
     private backend: Backend | undefined,
-    private readonly params: OpenParams,
-    private readonly worker: boolean,
+    private readonly start: Start,
     info: ModelInfo,
   ) {
     this.info = info;
   }
 
   /** @internal */
-  static async open(params: OpenParams, worker: boolean, context: OpenContext): Promise<Model> {
-    const { backend, info } = await start(params, worker, context);
-    return new Model(backend, params, worker, info);
+  static async open(start: Start, context: OpenContext): Promise<Model> {
+    const { backend, info } = await start(context);
+    return new Model(backend, start, info);
   }
 
   /**
@@ -70,16 +83,16 @@ export class Model {
   async call<M extends Exclude<Method, 'open'>>(
     method: M,
     params: Calls[M]['params'],
-    { signal, onProgress = () => {} }: TuneOptions,
+    { signal, onProgress = () => {} }: CallOptions & { onProgress?: (news: never) => void },
     transfer: Transferable[] = [],
   ): Promise<Calls[M]['result']> {
     if (!this.backend) throw new FewbitError('usage', 'the model was disposed of');
     throwIfAborted(signal);
     if (this.backend.dead) {
       const context = { signal, onProgress: () => {} };
-      this.backend = (await start(this.params, this.worker, context)).backend;
+      this.backend = (await this.start(context)).backend;
     }
-    const result = await this.backend.call(method, params, { signal, onProgress }, transfer);
+    const result = await this.backend.call(method, params, { signal, onProgress: onProgress as (news: News) => void }, transfer);
     this.info = result.info;
     return result;
   }
@@ -95,12 +108,13 @@ export class Model {
   }
 }
 
-async function start(
+async function open(
   params: OpenParams,
   worker: boolean,
+  home: Home,
   context: OpenContext,
 ): Promise<{ backend: Backend; info: ModelInfo }> {
-  const backend = await newBackend(worker);
+  const backend = await newBackend(worker, home);
   try {
     const cache = backend.canCache ? params.cache : 'none';
     return { backend, info: await backend.call('open', { ...params, cache }, context) };

@@ -1,6 +1,8 @@
+import type { Home } from './backend.ts';
 import { FewbitError } from './errors.ts';
 import { sendable } from './image.ts';
-import { load, type Model, type ModelSource } from './model.ts';
+import { loadAt, small, type Model, type ModelSource } from './model.ts';
+import type { TextGenerator } from './text.ts';
 import type { Classification, ClassifyOptions, ImageSource, LoadOptions, ModelInfo } from './types.ts';
 
 /** Labels pictures: call it. */
@@ -15,10 +17,20 @@ export interface ImageClassifier {
 /** Tasks by the names that transformers.js gave them. */
 export interface Pipelines {
   'image-classification': ImageClassifier;
+  'text-generation': TextGenerator;
+}
+
+/** What makes a pipeline of a loaded model. */
+export interface Kind<P> {
+  home: Home;
+  /** The model to take when none is named. */
+  standard(): ModelSource;
+  of(model: Model): P;
 }
 
 /**
  * Loads a model for a task. Without an address, `image-classification` takes the classifier in this package.
+ * `text-generation` needs one, and loads a second WebAssembly module.
  *
  * @throws FewbitError with code `unsupported` for other tasks, and whatever {@link load} throws.
  */
@@ -27,15 +39,19 @@ export async function pipeline<T extends keyof Pipelines>(
   source?: ModelSource | null,
   options: LoadOptions = {},
 ): Promise<Pipelines[T]> {
-  if (task !== 'image-classification') {
-    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there is \`image-classification\``);
+  const classifying = task === 'image-classification';
+  if (!classifying && task !== 'text-generation') {
+    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there are \`image-classification\`, \`text-generation\``);
   }
-  const model = await load(source ?? defaultClassifier(), options);
+  const { home, standard, of }: Kind<unknown> = classifying
+    ? { home: small, standard: defaultClassifier, of: classifier }
+    : await import('./text.ts');
+  const model = await loadAt(home, source ?? standard(), options);
   if (model.info.task !== null && model.info.task !== task) {
     await model.dispose();
     throw new FewbitError('unsupported', `this model is made for \`${model.info.task}\`, not for \`${task}\``);
   }
-  return classifier(model);
+  return of(model) as Pipelines[T];
 }
 
 function defaultClassifier(): URL {

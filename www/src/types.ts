@@ -136,3 +136,45 @@ export interface ClassifyOptions extends CallOptions {
   /** How many labels; default 5. */
   topK?: number;
 }
+
+/** A turn of a conversation. */
+export interface Message {
+  /** `system`, `user` or `assistant`; a model's template may know others. */
+  role: string;
+  content: string;
+}
+
+/** How a text is continued, and where that ends. Steps of sampling come in the order of the fields. */
+export interface GenerateOptions extends CallOptions {
+  /** Default 256. */
+  maxTokens?: number;
+  /** Logits of tokens in the context are divided by this if positive, else multiplied. Default 1. */
+  repetitionPenalty?: number;
+  /** 0, the default: the likeliest token each time. */
+  temperature?: number;
+  /** So many of the likeliest tokens stay. Default 0: all. */
+  topK?: number;
+  /** The fewest likeliest tokens with this probability together stay. Default 1: all. */
+  topP?: number;
+  /** Tokens with this part of the likeliest one's probability stay. Default 0: all. */
+  minP?: number;
+  /** The same seed gives the same text. Default 0. */
+  seed?: number;
+  /** Texts before which the generated one ends. */
+  stop?: string | readonly string[];
+  /** A JSON schema: the text is JSON that satisfies it, within `maxTokens`. */
+  jsonSchema?: unknown;
+}
+
+export interface Generated {
+  text: string;
+  /** How many tokens the text has, with the one that ended it, and which. */
+  tokens: number;
+  ids: number[];
+  promptTokens: number;
+  /** Until the prompt was read; then until the end. */
+  prefillMs: number;
+  decodeMs: number;
+  /** By a token or text that ends texts, or because the schema admits nothing more; `context`: no more tokens fit the model. */
+  end: 'stop' | 'max-tokens' | 'context';
+}

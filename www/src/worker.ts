@@ -1,35 +1,4 @@
-import { Engine, type Calls, type Method } from './engine.ts';
-import { toFewbitError } from './errors.ts';
-import type { FromWorker, ToWorker } from './backend.ts';
-import { buffersOf } from './tensors.ts';
+import { serve } from './serve.ts';
+import { newEngine } from './small.ts';
 
-const engine = new Engine();
-const running = new Map<number, AbortController>();
-
-const reply = (message: FromWorker, transfer: Transferable[] = []) =>
-  (self as unknown as { postMessage(message: FromWorker, transfer: Transferable[]): void }).postMessage(message, transfer);
-
-self.onmessage = async ({ data }: MessageEvent<ToWorker>) => {
-  const { id } = data;
-  if ('abort' in data) {
-    running.get(id)?.abort();
-    return;
-  }
-  const controller = new AbortController();
-  running.set(id, controller);
-  try {
-    const result = await engine.call(data.method as Method, data.params as Calls[Method]['params'], {
-      signal: controller.signal,
-      onProgress: (progress) => reply({ id, progress }),
-    });
-    const moved = data.method === 'run' ? buffersOf((result as Calls['run']['result']).outputs) : [];
-    reply({ id, result }, moved);
-  } catch (error) {
-    const { code, message, cause } = toFewbitError(error);
-    reply({ id, error: { code, message }, dead: cause instanceof WebAssembly.RuntimeError });
-  } finally {
-    running.delete(id);
-  }
-};
-
-reply({ id: 0, result: 'ready' });
+serve(newEngine());

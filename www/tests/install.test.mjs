@@ -10,7 +10,7 @@ import { serve } from '../serve.mjs';
 import { reluModel } from './tiny.mjs';
 
 const APP = `
-import { devices, load, FewbitError, pipeline, type Tensors } from 'fewbit';
+import { devices, load, FewbitError, pipeline, type Tensors, type TextGenerator } from 'fewbit';
 
 const show = (text: string) => document.body.append(text + ';');
 try {
@@ -22,6 +22,8 @@ try {
   show('devices=' + (await devices()).length);
   await pipeline('image-classification', './relu.onnx');
   show('loaded');
+  const chat: TextGenerator = await pipeline('text-generation', './relu.onnx');
+  for await (const piece of chat.stream([{ role: 'user', content: 'Hello' }], { maxTokens: 1 })) show(piece);
 } catch (error) {
   show(error instanceof FewbitError ? error.code + ': ' + error.message : String(error));
 }
@@ -67,10 +69,10 @@ describe('a fresh application', () => {
     const page = await openPage(await browser.newContext(), `${server.url}/`);
     await page.waitForFunction(() => document.title === 'done');
     const text = await page.textContent('body');
-    assert.match(text, /ready;y=0,2;devices=2;loaded;/);
+    assert.match(text, /ready;y=0,2;devices=2;loaded;unsupported: the model has no decoder/);
     assert.deepEqual(page.problems, []);
     const assets = readdirSync(join(folder, 'dist', 'assets'));
-    assert.equal(assets.filter((name) => name.endsWith('.wasm')).length, 1, assets.join());
+    assert.equal(assets.filter((name) => name.endsWith('.wasm')).length, 2, assets.join());
     assert.ok(assets.some((name) => name.includes('worker')), assets.join());
   });
 });

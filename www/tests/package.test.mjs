@@ -87,7 +87,7 @@ describe('npm package', () => {
         return `${name} ${code}`;
       };
       return [
-        await code(({ pipeline }) => pipeline('text-generation', '/relu.onnx')),
+        await code(({ pipeline }) => pipeline('image-to-text', '/relu.onnx')),
         await code(({ load }) => load('/missing.onnx')),
         await code(({ load }) => load('/style.css')),
         await code(({ load }) => load('/relu.onnx', { sha256: '00'.repeat(32) })),

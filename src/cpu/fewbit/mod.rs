@@ -26,6 +26,8 @@ mod product;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 mod source;
+#[cfg(all(target_arch = "wasm32", feature = "full"))]
+mod split_rows;
 mod sums;
 #[cfg(target_arch = "x86_64")]
 mod tiles;

@@ -33,6 +33,10 @@ pub fn product(
         return true;
     }
     let _ = activations;
+    #[cfg(all(target_arch = "wasm32", feature = "full"))]
+    if super::split_rows::product(threads.level(), x, source, epilogue, out) {
+        return true;
+    }
     let kernel = Kernel::new(source);
     for (i, (x, out)) in x.chunks_exact(k).zip(out.chunks_exact_mut(n)).enumerate() {
         kernel.row(threads, i, x, epilogue, out);

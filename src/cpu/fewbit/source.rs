@@ -270,10 +270,15 @@ fn affine_params(
     if rows.step != 1 {
         return false;
     }
-    let (from, span) = (rows.first * w.groups() + groups.start, [w.groups(), groups.len(), stride]);
+    let (from, mut span) = (rows.first * w.groups() + groups.start, [w.groups(), groups.len(), stride]);
+    let mut count = rows.count;
+    if cfg!(feature = "full") && span == [stride; 3] {
+        // Whole rows side by side are as one.
+        (count, span) = (1, [count * stride; 3]);
+    }
     let (zeros, offsets) = (zeros.get(from..).unwrap_or(&[]), offsets.get(from..).unwrap_or(&[]));
     let middle = center(w.bits() as usize);
-    widen_rows(level, &factors[from..], zeros, offsets, middle, rows.count, span, scales, extras);
+    widen_rows(level, &factors[from..], zeros, offsets, middle, count, span, scales, extras);
     true
 }
 

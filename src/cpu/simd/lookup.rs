@@ -84,6 +84,8 @@ multiversion! {
 /// `widen` for whoever is compiled per instruction set.
 #[inline(always)]
 pub fn widen_body<const FMA: bool>(halves: &[u16], out: &mut [f32]) {
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "full"))]
+    let (halves, out) = super::wasm::widen(halves, out);
     for (out, &half) in out.iter_mut().zip(halves) {
         let half = u32::from(half);
         // The product moves the exponent's bias from 15 to 127, and makes half's denormals normal.

@@ -41,6 +41,28 @@ pub fn scale_lanes(scales: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Widens halves by eights, as `lookup::widen_body` does one; gives what is left.
+#[cfg(feature = "full")]
+pub fn widen<'a, 'b>(halves: &'a [u16], out: &'b mut [f32]) -> (&'a [u16], &'b mut [f32]) {
+    let len = halves.len().min(out.len());
+    let ((halves, halves_rest), (out, rest)) = (halves[..len].as_chunks::<8>(), out[..len].as_chunks_mut::<8>());
+    let wide = |half: v128| {
+        let magnitude = v128_and(half, i32x4_splat(0x7fff));
+        let value = f32x4_mul(i32x4_shl(magnitude, 13), f32x4_splat(f32::from_bits(0x7780_0000)));
+        let special = v128_and(i32x4_gt(magnitude, i32x4_splat(0x7bff)), i32x4_splat(0x7f80_0000));
+        v128_or(v128_or(value, special), v128_and(half, i32x4_splat(i32::MIN)))
+    };
+    for (out, halves) in out.iter_mut().zip(halves) {
+        // SAFETY: both arrays hold what is read and written: 16 and 32 bytes. Signs are extended into the upper words.
+        unsafe {
+            let halves = v128_load(halves.as_ptr().cast());
+            v128_store(out.as_mut_ptr().cast(), wide(i32x4_extend_low_i16x8(halves)));
+            v128_store(out.as_mut_ptr().add(4).cast(), wide(i32x4_extend_high_i16x8(halves)));
+        }
+    }
+    (halves_rest, rest)
+}
+
 /// One byte shuffle per byte of the values, then two rounds of interleaving.
 pub fn lookup(codes: &[u8], table: &[f32; 256], out: &mut [f32]) {
     // SAFETY: all loads are of 16 bytes from arrays of 16, each store fills 4 of 16 values.

@@ -33,7 +33,8 @@ const MAX_DIMS: u32 = 4;
 /// Memory that an entry costs as a value of a graph, about.
 const ENTRY_COST: usize = 400;
 
-pub fn parse(file: &str, bytes: &Bytes) -> Result<Header> {
+/// Reads the header of a file of `len` bytes from `bytes`, its first ones.
+pub fn parse(file: &str, bytes: &Bytes, len: usize) -> Result<Header> {
     let mut cursor = Cursor::new(file, bytes);
     if cursor.take(MAGIC.len())? != MAGIC {
         return Err(cursor.error("it does not begin with GGUF"));
@@ -68,7 +69,7 @@ pub fn parse(file: &str, bytes: &Bytes) -> Result<Header> {
     }
     let table = (0..tensors).map(|_| entry(file, &mut cursor)).collect::<Result<Vec<_>>>()?;
     let start = cursor.at().checked_next_multiple_of(alignment).ok_or_else(|| cursor.error("it is cut short"))?;
-    Ok(Header { tensors: place(file, table, start, alignment, bytes.len())?, metadata })
+    Ok(Header { tensors: place(file, table, start, alignment, len)?, metadata })
 }
 
 /// A tensor, its size in bytes and its offset from where the data begin.
@@ -107,7 +108,7 @@ fn place(file: &str, mut table: Vec<Entry>, start: usize, alignment: usize, len:
         let from = usize::try_from(*offset).ok().and_then(|offset| start.checked_add(offset));
         let to = from.and_then(|from| from.checked_add(*size)).filter(|&to| to <= len);
         let (Some(from), Some(to)) = (from, to) else {
-            return Err(bad("lies beyond the end of the file; the download is probably incomplete"));
+            return Err(beyond(file, &tensor.name));
         };
         if !from.is_multiple_of(alignment) {
             return Err(bad(&format!("does not begin at a multiple of {alignment} bytes")));
@@ -122,4 +123,10 @@ fn place(file: &str, mut table: Vec<Entry>, start: usize, alignment: usize, len:
         end = to;
     }
     Ok(table.into_iter().map(|(tensor, _, _)| tensor).collect())
+}
+
+/// A tensor that the file does not hold, or not whole.
+pub fn beyond(file: &str, tensor: &str) -> Error {
+    let what = format!("tensor `{tensor}` lies beyond the end of the file; the download is probably incomplete");
+    Error::format(file, what)
 }

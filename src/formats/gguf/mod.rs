@@ -10,6 +10,7 @@ mod header;
 mod kinds;
 mod metadata;
 mod simple;
+mod stream;
 mod supers;
 mod tensors;
 
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 pub use metadata::{Array, Metadata, Value};
+pub use stream::Incoming;
 
 use crate::Result;
 use crate::graph::{Model, Weight};
@@ -37,7 +39,7 @@ pub fn detect(bytes: &[u8]) -> bool {
 
 /// Reads a file of version 2 or 3. `file` names it in messages.
 pub fn read(file: &str, bytes: &Bytes) -> Result<Gguf> {
-    let header = header::parse(file, bytes)?;
+    let header = header::parse(file, bytes, bytes.len())?;
     let mut weights = BTreeMap::new();
     for tensor in &header.tensors {
         weights.insert(tensor.name.clone(), tensors::weight(file, tensor, &bytes[tensor.range.clone()])?);
@@ -47,24 +49,28 @@ pub fn read(file: &str, bytes: &Bytes) -> Result<Gguf> {
 
 /// Reads the metadata alone.
 pub fn metadata(file: &str, bytes: &Bytes) -> Result<Metadata> {
-    Ok(header::parse(file, bytes)?.metadata)
+    Ok(header::parse(file, bytes, bytes.len())?.metadata)
 }
 
 /// The graph of a decoder whose architecture is known, else weights without a graph; numbers and words of the metadata, and
 /// what makes a tokenizer, go into the manifest as `gguf_metadata`.
 pub fn model(file: &str, bytes: &Bytes) -> Result<Model> {
-    let gguf = read(file, bytes)?;
+    let Gguf { metadata, tensors } = read(file, bytes)?;
+    assemble(file, metadata, tensors)
+}
+
+fn assemble(file: &str, metadata: Metadata, tensors: BTreeMap<String, Weight>) -> Result<Model> {
     let mut model = Model::default();
-    if let Some(config) = decoder::config(file, &gguf.metadata, &gguf.tensors)? {
-        model.graph = llama::build(&config, llama::gguf_names, gguf.tensors)?;
+    if let Some(config) = decoder::config(file, &metadata, &tensors)? {
+        model.graph = llama::build(&config, llama::gguf_names, tensors)?;
         model.manifest.task = Some("text-generation".into());
-        model.manifest.extra.extend(decoder::context(&gguf.metadata).map(|length| ("context".into(), length.into())));
+        model.manifest.extra.extend(decoder::context(&metadata).map(|length| ("context".into(), length.into())));
     } else {
-        for (name, weight) in gguf.tensors {
+        for (name, weight) in tensors {
             model.graph.add_weight(name, weight);
         }
     }
-    model.manifest.license = gguf.metadata.text("general.license").map(str::to_string);
-    model.manifest.extra.insert("gguf_metadata".into(), gguf.metadata.to_json()?);
+    model.manifest.license = metadata.text("general.license").map(str::to_string);
+    model.manifest.extra.insert("gguf_metadata".into(), metadata.to_json()?);
     Ok(model)
 }

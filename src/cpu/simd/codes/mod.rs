@@ -10,12 +10,16 @@ mod portable;
 mod product;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
+#[cfg(all(feature = "full", not(target_arch = "aarch64")))]
+mod split;
 mod spread;
 mod vector;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use bytes::{ByteLine, ByteRow, shift as byte_shift};
 pub use product::Row;
+#[cfg(all(feature = "full", not(target_arch = "aarch64")))]
+pub use split::{Line, needed};
 pub use spread::{Layout, STEP};
 
 #[cfg(target_arch = "aarch64")]
@@ -34,6 +38,16 @@ pub fn dot(row: &Row, x: &[f32]) -> f32 {
             None => product::dot::<Native, false>(row, x),
         }
     }
+}
+
+/// `Σ x · w` of every row with every line. Rows have the same layout and group, no `planes`, and `needed` bytes of codes.
+#[cfg(all(feature = "full", not(target_arch = "aarch64")))]
+pub fn split_dots<const ROWS: usize, const LINES: usize>(
+    rows: [&Row; ROWS],
+    lines: [&Line; LINES],
+) -> [[f32; LINES]; ROWS] {
+    // SAFETY: as above.
+    unsafe { split::dots::<Native, ROWS, LINES>(rows, lines) }
 }
 
 /// `Σ x · w` with activations of 8 bits.
@@ -125,6 +139,54 @@ mod tests {
                     assert!((got - want).abs() <= 1e-6 * size, "{width} bits, {len} codes: {got}, not {want}");
                     x.truncate(len);
                 }
+            }
+        }
+    }
+
+    /// Two rows with two lines, whose elements differ by powers of two, against f64.
+    #[test]
+    #[cfg(all(feature = "full", not(target_arch = "aarch64")))]
+    fn rows_are_multiplied_in_halves() {
+        for width in 1..=8 {
+            for (len, group) in [(1, 32), (32, 32), (33, 32), (100, 64), (257, 288), (320, 32)] {
+                let mut packed = [codes(width, len), codes(width, len + 5)];
+                packed
+                    .iter_mut()
+                    .for_each(|(_, bytes)| bytes.resize(needed(&Layout::new(width), len.div_ceil(STEP)), 0xff));
+                let layout = Layout::new(width);
+                let groups = len.div_ceil(group);
+                let scales: Vec<f32> = (0..groups).map(|g| 0.3 + g as f32).collect();
+                let shifts: Vec<f32> = (0..groups).map(|g| -((g * 51 % 256) as f32)).collect();
+                let row = |i: usize| Row {
+                    codes: &packed[i].1,
+                    layout: &layout,
+                    planes: None,
+                    scales: &scales,
+                    shifts: &shifts,
+                    group,
+                };
+                let x = [1.0, 1e-30f32].map(|size| {
+                    (0..len).map(|i| size * (i as f32).cos() * 2f32.powi(i as i32 % 9)).collect::<Vec<f32>>()
+                });
+                let lines = [0, 1].map(|i| Line::new(&x[i], &layout).unwrap());
+                let got = split_dots([&row(0), &row(1)], [&lines[0], &lines[1]]);
+                for (r, (codes, _)) in packed.iter().enumerate() {
+                    for (l, x) in x.iter().enumerate() {
+                        let (mut want, mut size) = (0f64, 0f64);
+                        for (i, (&code, &x)) in codes.iter().zip(x).enumerate() {
+                            let value = f64::from(code) + f64::from(shifts[i / group]);
+                            let term = value * f64::from(scales[i / group]) * f64::from(x);
+                            want += term;
+                            size += term.abs();
+                        }
+                        let got = f64::from(got[r][l]);
+                        assert!((got - want).abs() <= 1e-6 * size, "{width} bits, {len} codes: {got}, not {want}");
+                        let alone = split_dots([&row(r)], [&lines[l]])[0][0];
+                        assert!(f64::from(alone) == got);
+                    }
+                }
+                assert!(Line::new(&[1.0, f32::NAN], &layout).is_none());
+                assert!(Line::new(&[f32::INFINITY], &layout).is_none());
             }
         }
     }

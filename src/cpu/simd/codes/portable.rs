@@ -2,6 +2,8 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::vector::ByteVector;
+#[cfg(feature = "full")]
+use super::vector::Integers;
 use super::vector::Vector;
 
 #[derive(Clone, Copy)]
@@ -101,5 +103,31 @@ impl ByteVector for Portable {
     unsafe fn floats([a, b]: [Self; 2]) -> Self {
         let (a, b) = (integers(a), integers(b));
         Portable(bytemuck::cast(std::array::from_fn::<f32, 4, _>(|i| (a[i] + b[i]) as f32)))
+    }
+}
+
+#[cfg(feature = "full")]
+impl Integers for Portable {
+    unsafe fn splat_word(x: i16) -> Self {
+        Portable(bytemuck::cast([x; 8]))
+    }
+
+    unsafe fn add_words(self, other: Self) -> Self {
+        words(self, other, u16::wrapping_add)
+    }
+
+    unsafe fn dot_words(self, other: Self) -> Self {
+        let [x, y] = [self, other].map(|v| bytemuck::cast::<_, [i16; 8]>(v.0));
+        let product = |i: usize| i32::from(x[i]) * i32::from(y[i]);
+        Portable(bytemuck::cast(std::array::from_fn::<i32, 4, _>(|i| product(2 * i) + product(2 * i + 1))))
+    }
+
+    unsafe fn add_integers(self, other: Self) -> Self {
+        let [x, y] = [self, other].map(|v| bytemuck::cast::<_, [i32; 4]>(v.0));
+        Portable(bytemuck::cast(std::array::from_fn::<i32, 4, _>(|i| x[i] + y[i])))
+    }
+
+    unsafe fn to_floats(self) -> Self {
+        Portable(bytemuck::cast(bytemuck::cast::<_, [i32; 4]>(self.0).map(|v| v as f32)))
     }
 }

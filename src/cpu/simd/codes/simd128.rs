@@ -2,6 +2,8 @@
 
 use std::arch::wasm32::*;
 
+#[cfg(feature = "full")]
+use super::vector::Integers;
 use super::vector::Vector;
 
 // SAFETY of all blocks: the trait's.
@@ -82,5 +84,33 @@ impl Vector for v128 {
         f32x4_extract_lane::<0>(self)
             + f32x4_extract_lane::<1>(self)
             + (f32x4_extract_lane::<2>(self) + f32x4_extract_lane::<3>(self))
+    }
+}
+
+#[cfg(feature = "full")]
+impl Integers for v128 {
+    #[inline(always)]
+    unsafe fn splat_word(x: i16) -> v128 {
+        i16x8_splat(x)
+    }
+
+    #[inline(always)]
+    unsafe fn add_words(self, other: v128) -> v128 {
+        i16x8_add(self, other)
+    }
+
+    #[inline(always)]
+    unsafe fn dot_words(self, other: v128) -> v128 {
+        i32x4_dot_i16x8(self, other)
+    }
+
+    #[inline(always)]
+    unsafe fn add_integers(self, other: v128) -> v128 {
+        i32x4_add(self, other)
+    }
+
+    #[inline(always)]
+    unsafe fn to_floats(self) -> v128 {
+        f32x4_convert_i32x4(self)
     }
 }

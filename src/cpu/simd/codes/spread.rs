@@ -31,7 +31,7 @@ impl Layout {
         }
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(feature = "full", not(target_arch = "wasm32")))]
     pub fn bits(&self) -> usize {
         self.bits as usize
     }
@@ -88,6 +88,26 @@ impl<V: Vector> Spread<V> {
                 all[half] = first.upper_bytes(second).and(self.mask);
             });
             all
+        }
+    }
+
+    /// The next `STEP` codes; those of 4 bits with the even ones before the odd ones.
+    ///
+    /// # Safety
+    /// That of `codes`.
+    #[cfg(all(feature = "full", not(target_arch = "aarch64")))]
+    #[inline(always)]
+    pub unsafe fn codes_apart(&self, from: *const u8) -> [V; 2] {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.bits {
+                4 => {
+                    let both = V::load(from);
+                    [both.and(self.mask), both.shift(4).and(self.mask)]
+                }
+                8 => [V::load(from), V::load(from.add(16))],
+                _ => self.codes(from),
+            }
         }
     }
 }

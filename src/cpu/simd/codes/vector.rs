@@ -29,6 +29,22 @@ pub trait Vector: Copy {
     unsafe fn sum(self) -> f32;
 }
 
+/// What products of integers ask beyond that.
+///
+/// # Safety
+/// That of `Vector`.
+#[cfg(all(feature = "full", not(target_arch = "aarch64")))]
+#[allow(clippy::missing_safety_doc, reason = "said once for all methods")]
+pub trait Integers: Vector {
+    unsafe fn splat_word(x: i16) -> Self;
+    unsafe fn add_words(self, other: Self) -> Self;
+    /// Sums of two products of neighbouring 16-bit integers, as 32-bit ones.
+    unsafe fn dot_words(self, other: Self) -> Self;
+    unsafe fn add_integers(self, other: Self) -> Self;
+    /// 32-bit integers as f32.
+    unsafe fn to_floats(self) -> Self;
+}
+
 /// What products of bytes ask beyond that.
 ///
 /// # Safety

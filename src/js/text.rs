@@ -1,0 +1,83 @@
+//! Text from a language model, as JavaScript asks for it.
+
+use std::ops::ControlFlow;
+
+use js_sys::Function;
+use serde::Deserialize;
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::error::to_js;
+use super::model::JsModel;
+use crate::tasks::Generator;
+use crate::tasks::generate::{End, Options};
+use crate::text::{Message, Sampling};
+use crate::{Error, Result};
+
+/// What `www/src/text.ts` sends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    prompt: Prompt,
+    max_tokens: usize,
+    sampling: Sampling,
+    stop: Vec<String>,
+    schema: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Prompt {
+    Text(String),
+    Chat(Vec<Message>),
+}
+
+#[wasm_bindgen(js_class = Model)]
+impl JsModel {
+    /// Continues a text or a conversation; `request` as JSON. Calls `piece` with what is new after each token, and resolves
+    /// to JSON (`Generated` in `types.ts`).
+    pub async fn generate(&self, request: String, piece: Function) -> Result<String, JsValue> {
+        self.generate_text(&request, &piece).await.map_err(to_js)
+    }
+}
+
+impl JsModel {
+    async fn generate_text(&self, request: &str, piece: &Function) -> Result<String> {
+        let request: Request = serde_json::from_str(request).map_err(|e| Error::Usage(format!("options: {e}")))?;
+        let taken = self.generator.borrow_mut().take();
+        let mut generator = taken.map_or_else(|| Generator::new(self.model(), &self.device()?), Ok)?;
+        let result = continued(&mut generator, request, piece).await;
+        *self.generator.borrow_mut() = Some(generator);
+        result
+    }
+}
+
+async fn continued(generator: &mut Generator, request: Request, piece: &Function) -> Result<String> {
+    let prompt = match request.prompt {
+        Prompt::Text(text) => generator.language().prompt(&text)?,
+        Prompt::Chat(messages) => generator.language().chat(&messages)?,
+    };
+    let Request { max_tokens, sampling, stop, schema, .. } = request;
+    let options = Options { max_tokens, sampling, stop, schema };
+    let tell = |text: &str| match piece.call1(&JsValue::UNDEFINED, &text.into()) {
+        Ok(_) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    let generated = generator.continue_async(&prompt, &options, tell).await?;
+    let end = match generated.end {
+        End::Stop => "stop",
+        End::MaxTokens => "max-tokens",
+        End::Context => "context",
+        End::Cancelled => return Err(Error::Aborted),
+    };
+    let json = json!({
+        "text": generated.text,
+        "tokens": generated.ids.len(),
+        "ids": generated.ids,
+        "promptTokens": generated.prompt_tokens,
+        "prefillMs": generated.prefill_ms,
+        "decodeMs": generated.decode_ms,
+        "end": end,
+    });
+    Ok(json.to_string())
+}

@@ -1,0 +1,103 @@
+// The page's side of text generation: a bundle of its own, loaded when the pipeline is asked for.
+import type { Home } from './backend.ts';
+import { FewbitError } from './index.ts';
+import type { Model } from './model.ts';
+import type { GenerateOptions, Generated, Message, ModelInfo } from './types.ts';
+
+/** Continues a text, or answers the last message of a conversation: call it. */
+export interface TextGenerator {
+  (prompt: string | readonly Message[], options?: GenerateOptions): Promise<Generated>;
+  /** The same, piece by piece as text comes; returns what the call resolves to. Ending the loop ends the computing. */
+  stream(prompt: string | readonly Message[], options?: GenerateOptions): AsyncGenerator<string, Generated, void>;
+  readonly model: Model;
+  readonly info: ModelInfo;
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export const home: Home = {
+  newWorker: () => new Worker(new URL('./text-worker.js', import.meta.url), { type: 'module' }),
+  newEngine: async () => (await import('./text-engine.ts')).newEngine(),
+};
+
+export function standard(): never {
+  throw new FewbitError('usage', 'name the address of a language model: none comes with the package');
+}
+
+export function of(model: Model): TextGenerator {
+  const generate = async (
+    prompt: string | readonly Message[],
+    options: GenerateOptions = {},
+    onProgress: (piece: string) => void = () => {},
+  ) => {
+    const request = JSON.stringify(requestOf(prompt, options));
+    const { signal } = options;
+    return (await model.call('generate', { request }, { onProgress, ...(signal && { signal }) })).generated;
+  };
+  return Object.defineProperties((prompt: string | readonly Message[], options?: GenerateOptions) => generate(prompt, options), {
+    stream: {
+      value: (prompt: string | readonly Message[], { signal, ...options }: GenerateOptions = {}) =>
+        streamed(signal, (inner, onPiece) => generate(prompt, { ...options, signal: inner }, onPiece)),
+    },
+    model: { value: model },
+    info: { get: () => model.info },
+    dispose: { value: () => model.dispose() },
+    [Symbol.asyncDispose]: { value: () => model.dispose() },
+  }) as unknown as TextGenerator;
+}
+
+/** The pieces that `work` tells of; it is aborted when nobody asks for more of them. */
+async function* streamed(
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal, onPiece: (piece: string) => void) => Promise<Generated>,
+): AsyncGenerator<string, Generated, void> {
+  const left = new AbortController();
+  const pieces: string[] = [];
+  let wake = () => {};
+  let over = false;
+  const working = work(signal ? AbortSignal.any([signal, left.signal]) : left.signal, (piece) => {
+    pieces.push(piece);
+    wake();
+  }).finally(() => {
+    over = true;
+    wake();
+  });
+  // Whoever leaves early does not hear of it.
+  working.catch(() => {});
+  try {
+    while (!over || pieces.length > 0) {
+      const piece = pieces.shift();
+      if (piece !== undefined) yield piece;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+    return await working;
+  } finally {
+    left.abort();
+  }
+}
+
+const isMessage = (turn: Message | null) => typeof turn?.role === 'string' && typeof turn.content === 'string';
+
+/** As `src/js/text.rs` reads it. Ranges are checked there. */
+function requestOf(prompt: string | readonly Message[], options: GenerateOptions): unknown {
+  const { maxTokens = 256, repetitionPenalty = 1, temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0, stop = [] } = options;
+  if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every(isMessage))) {
+    throw new FewbitError('usage', 'a prompt must be a text or a list of { role, content }');
+  }
+  for (const [name, value] of Object.entries({ maxTokens, topK, seed })) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new FewbitError('usage', `${name} is ${value}; it must be a whole number, 0 or more`);
+    }
+  }
+  for (const [name, value] of Object.entries({ repetitionPenalty, temperature, topP, minP })) {
+    // JSON has no other numbers.
+    if (!Number.isFinite(value)) throw new FewbitError('usage', `${name} is ${value}; it must be a finite number`);
+  }
+  return {
+    prompt,
+    max_tokens: maxTokens,
+    sampling: { repetition_penalty: repetitionPenalty, temperature, top_k: topK, top_p: topP, min_p: minP, seed },
+    stop: typeof stop === 'string' ? [stop] : stop,
+    schema: options.jsonSchema ?? null,
+  };
+}
