@@ -163,7 +163,7 @@ fn what_is_no_whisper_is_refused() {
     let refused = |change: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
         let mut weights = weights.clone();
         change(&mut weights);
-        graph(&weights).err().expect("refused").to_string()
+        graph(&weights).expect_err("refused").to_string()
     };
     let name = "model.decoder.layers.1.encoder_attn.v_proj.weight";
     let error = refused(&|w| drop(w.remove(name)));
