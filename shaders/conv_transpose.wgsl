@@ -152,9 +152,10 @@ fn conv_transpose(
 
     @if(weights) let taps = params.kernel.x * params.kernel.y * params.kernel.z;
     @if(weights) let depth = VALUES / (8u * taps);
-    @if(!weights) let depth = params.input.w; // all at once
-    for (var begin = 0u; begin < params.input.w; begin += depth) {
-        let count = min(depth, params.input.w - begin);
+    @if(weights) var begin = 0u;
+    loop {
+        @if(!weights) let count = params.input.w; // all at once
+        @if(weights) let count = min(depth, params.input.w - begin);
         @if(weights) {
             stage(image % params.kernel.w * params.input.w + begin, count, row * taps, taps, lane);
         }
@@ -169,7 +170,8 @@ fn conv_transpose(
                     let ix = source(ox, phase.z, kx, 2u);
                     let inside = min(min(iz, iy), ix) >= vec4i();
                     let flat = (iz * i32(params.input.y) + iy) * i32(params.input.z) + ix;
-                    var at = vec4u(select(vec4i(), flat, inside)) + x_start + begin * area;
+                    var at = vec4u(select(vec4i(), flat, inside)) + x_start;
+                    @if(weights) at += vec4u(begin * area);
                     var k = ((kz * params.kernel.y + ky) * params.kernel.z + kx) * params.w_stride.w;
                     for (var c = 0u; c < count; c++) {
                         let v = select(vec4f(), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
@@ -189,6 +191,9 @@ fn conv_transpose(
                 }
             }
         }
+        @if(!weights) break;
+        @if(weights) begin += depth;
+        @if(weights) if begin >= params.input.w { break; }
     }
 
     let pz = oz * i32(params.stride.x) + phase.x;

@@ -87,7 +87,7 @@ pub fn dispatch(e: &mut Emit, p: &Product, mut o: Operands, epilogue: &Epilogue)
 /// Variants are the tiles of the invocations that are alone, those together, those of subgroups, those of `bytes`.
 fn sharing(e: &mut Emit, p: &Product, b: &Coded, bytes: Option<Coded>) -> Sharing {
     let dense = b.is_dense();
-    if b.bulky {
+    if b.is_bulky() {
         return Sharing::Together(Tile::of(p.m, p.n, STAGED_LANES));
     }
     let tile = Tile::of(p.m, p.n, 64);

@@ -20,8 +20,6 @@ pub struct Coded {
     pub overrides: Vec<(&'static str, f64)>,
     /// Whether its words of four neighbouring rows can be read at once, if there are so many.
     pub fours: bool,
-    /// So much code that only kernels which decode at one place are worth compiling.
-    pub bulky: bool,
     /// A stage with tables: its override `HELD` where subgroups have eight lanes or more, and fewer; 0 = not held.
     pub held: Option<[f64; 2]>,
 }
@@ -37,13 +35,26 @@ impl Coded {
             operands: vec![operand],
             overrides: Vec::new(),
             fours: false,
-            bulky: false,
             held: None,
         })
     }
 
     pub fn is_dense(&self) -> bool {
         self.stage == Stage::Dense
+    }
+
+    /// So much code that only kernels which decode at one place are worth compiling: stages that hold another.
+    #[cfg(feature = "full")]
+    pub fn is_bulky(&self) -> bool {
+        use Stage::{SparseAffine, SparseCodebook, SparseDual, SparseHalfFloat, SparseKquant, SparsePalette};
+        let sparse = [SparseAffine, SparseCodebook, SparseDual, SparseHalfFloat, SparseKquant, SparsePalette];
+        sparse.contains(&self.stage)
+    }
+
+    /// Small builds have none.
+    #[cfg(not(feature = "full"))]
+    pub fn is_bulky(&self) -> bool {
+        false
     }
 
     /// The stage's overrides in a kernel whose subgroups have so many lanes at least.

@@ -25,7 +25,6 @@ pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
             ("GROUP_SHIFT", w.group().ilog2().into()),
         ],
         fours: true,
-        bulky: false,
         held: None,
     })
 }

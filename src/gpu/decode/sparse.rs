@@ -22,7 +22,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Sparse) -> Result<Coded> {
     };
     let mut operands = values.operands;
     operands.push(e.stored(window, "mask", "ranks", &|mask| Ok(ranks(mask)))?);
-    Ok(Coded { stage, span: ALL, operands, fours: false, bulky: true, held: None, ..values })
+    Ok(Coded { stage, span: ALL, operands, fours: false, held: None, ..values })
 }
 
 /// The mask's words column by column, each with the ones before it in its row; in front the rows of a column.
