@@ -77,7 +77,7 @@ impl File {
                 Ok(None) => return self.end(),
                 // Files written as they were recorded do not know their length.
                 Err(Cause::IoError(e)) if e.kind() == ErrorKind::UnexpectedEof && self.frames.is_none() => {
-                    return Ok(None);
+                    return self.end();
                 }
                 Err(cause) => return Err(self.error(cause)),
             };
