@@ -4,8 +4,8 @@ import { element, showError, showInfo, showProgress } from './view.ts';
 // `?model=ADDRESS` talks to another model, `?device=wasm` starts on another device.
 const query = new URLSearchParams(location.search);
 const MODEL = './models/smollm2_135m_q4_1.gguf';
-/** A small model that always says the likeliest soon says it again. */
-const SAMPLING = { maxTokens: 400, temperature: 0.6, topP: 0.9, repetitionPenalty: 1.1 };
+/** A small model that strays from the likeliest errs, and one that never does repeats itself. */
+const SAMPLING = { maxTokens: 400, temperature: 0.2, topP: 0.9, repetitionPenalty: 1.1 };
 
 const log = element('log');
 const words = element<HTMLTextAreaElement>('words');
