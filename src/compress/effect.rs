@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::bias;
-use super::calibrate::{Inputs, only_input};
+use super::calibrate::{Inputs, Sample, named};
 use super::encode::{encode, fitting};
 use super::feedback::Statistics;
 use super::report::{output_error, weight_error};
 use super::spec::{Factors, Spec};
-use super::targets::Target;
+use super::targets::{Target, dense};
 use crate::graph::{Model, Weight};
 use crate::runtime::{Device, Session};
 use crate::tensor::Tensor;
@@ -26,15 +26,14 @@ pub fn effects(
     model: &Model,
     targets: &[&Target],
     statistics: &HashMap<Inputs, Statistics>,
-    samples: &[Tensor],
+    samples: &[Sample],
     device: &Device,
     mut progress: impl FnMut(),
 ) -> Result<Vec<f64>> {
-    let some: Vec<&Tensor> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).collect();
+    let some: Vec<&Sample> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).collect();
     let exact = if some.is_empty() { Vec::new() } else { outputs(model, &some, device)? };
     let one = |target: &&Target| {
-        let dense = model.graph.weights.get(&target.weight).and_then(Weight::dense);
-        let dense = dense.ok_or_else(|| Error::Usage(format!("`{}` is already in a few-bit encoding", target.name)))?;
+        let dense = &*dense(&model.graph, target)?;
         if some.is_empty() {
             let norm: f64 = dense.slice::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum();
             return Ok(1.0 / norm.max(f64::MIN_POSITIVE));
@@ -60,12 +59,11 @@ pub fn effects(
 }
 
 /// All outputs of all samples that are floats.
-fn outputs(model: &Model, samples: &[&Tensor], device: &Device) -> Result<Vec<Vec<f32>>> {
-    let (_, name) = only_input(model)?;
+fn outputs(model: &Model, samples: &[&Sample], device: &Device) -> Result<Vec<Vec<f32>>> {
     let mut session = Session::new(model, device)?;
     let mut found = Vec::new();
     for sample in samples {
-        let outputs = session.run(&[(&name, sample)])?;
+        let outputs = session.run(&named(model, sample))?;
         found.extend(outputs.iter().filter_map(|(_, t)| t.slice::<f32>().ok()).map(<[f32]>::to_vec));
     }
     Ok(found)

@@ -36,6 +36,7 @@ pub mod vector_palette;
 pub mod vectors;
 pub mod walk;
 
+pub use calibrate::Sample;
 pub use encode::encode;
 pub use model::{Progress, compress};
 pub use report::TensorReport;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::calibrate::Sample;
 use crate::Result;
 use crate::graph::{Graph, Model, ValueId};
 use crate::runtime::{Device, Session};
@@ -29,10 +30,11 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// `model` is still the float one; `samples` are values of `input`.
-    pub fn new(model: &Model, input: ValueId, samples: &[Tensor], device: &Device) -> Self {
+    /// `model` is still the float one.
+    pub fn new(model: &Model, samples: &[Sample], device: &Device) -> Self {
         let bytes: usize = model.graph.weights.values().map(|w| w.bytes()).sum();
-        let held = samples.iter().map(|s| std::array::from_fn(|_| BTreeMap::from([(input, s.clone())]))).collect();
+        let values = |sample: &Sample| model.graph.inputs.iter().copied().zip(sample.iter().cloned()).collect();
+        let held = samples.iter().map(|sample| std::array::from_fn(|_| values(sample))).collect();
         Walk { exact: model.clone(), device: device.clone(), held, allowed: (HELD * bytes as f64) as usize }
     }
 
@@ -156,13 +158,13 @@ mod tests {
     fn values_are_those_of_whole_runs() {
         for allowed in [0, 1 << 20] {
             let (exact, encoded, [x, a, b, c, d]) = models();
-            let samples = [[1f32, 2.0, 3.0], [-1.0, 0.5, 7.0]].map(|s| Tensor::new([3], &s).unwrap());
-            let mut walk = Walk::new(&exact, x, &samples, &Device::cpu(1).unwrap());
+            let samples = [[1f32, 2.0, 3.0], [-1.0, 0.5, 7.0]].map(|s| vec![Tensor::new([3], &s).unwrap()]);
+            let mut walk = Walk::new(&exact, &samples, &Device::cpu(1).unwrap());
             walk.allowed = allowed;
             for (at, wanted, factor) in [(1, vec![a, b], 1.0), (2, vec![c], 1.0), (3, vec![c, d], 3.0)] {
                 let mut next = samples.iter();
                 walk.visit(&encoded, at, &wanted.iter().copied().collect(), |seen| {
-                    let x = next.next().unwrap().slice::<f32>()?;
+                    let x = next.next().unwrap()[0].slice::<f32>()?;
                     for (values, two) in [(seen.exact, 2.0), (seen.encoded, 4.0)] {
                         let found = values[wanted.last().unwrap()].slice::<f32>()?;
                         let expected = |x: &f32| match at {

@@ -17,6 +17,8 @@ pub mod language;
 pub mod perplexity;
 #[cfg(feature = "text")]
 pub mod stop;
+#[cfg(feature = "cli")]
+pub mod windows;
 
 pub use classify::{Classifier, Prediction};
 #[cfg(feature = "full")]
@@ -25,3 +27,5 @@ pub use decoder::Decoder;
 pub use generate::Generator;
 #[cfg(feature = "text")]
 pub use language::Language;
+#[cfg(feature = "cli")]
+pub use windows::windows;
