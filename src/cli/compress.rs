@@ -9,7 +9,6 @@ use super::global::Global;
 use super::{models, print};
 use crate::compress::{self, Progress, Rules, Sample};
 use crate::graph::{ImageInput, Model, Weight};
-use crate::tasks;
 use crate::tensor::Tensor;
 use crate::vision::{Photo, image_tensor};
 use crate::{Error, Result};
@@ -94,9 +93,15 @@ fn weight_bytes(model: &Model) -> usize {
     model.graph.weights.values().map(Weight::bytes).sum()
 }
 
+#[cfg(not(feature = "text"))]
+fn windows(_: &Path, _: &Model) -> Result<Vec<Sample>> {
+    Err(Error::Unsupported("this program is built without `text`, which calibrating with a text needs".into()))
+}
+
+#[cfg(feature = "text")]
 fn windows(file: &Path, model: &Model) -> Result<Vec<Sample>> {
     let text = std::fs::read_to_string(file).map_err(|e| Error::io(file.display().to_string(), e))?;
-    tasks::windows(model, &text)
+    crate::tasks::windows(model, &text)
 }
 
 /// Every photo or .npy file of a folder, in the order of their names.

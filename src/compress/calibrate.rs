@@ -7,13 +7,25 @@ use super::shrink::shrink;
 use super::targets::{Layout, Target, Window};
 use crate::graph::{Model, ValueId};
 use crate::runtime::{Device, Session};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
 
 /// Positions taken of each activation, over all samples: several times as many as weights have inputs.
 const POSITIONS: usize = 12288;
 /// Positions taken of one sample at most, evenly spaced: neighbours in an image tell much the same.
 const PER_SAMPLE: usize = 512;
+
+/// Samples of one run that count as independent. Patches of a photo resemble each other, tokens of a text do not: taking
+/// them for alike costs SmolLM2's layers 1.4 to 2.2 dB of what feedback gains.
+pub fn independent(model: &Model) -> usize {
+    const OF_PHOTOS: usize = 16;
+    if of_tokens(model) { usize::MAX } else { OF_PHOTOS }
+}
+
+/// Whether a model reads the ids of tokens.
+pub fn of_tokens(model: &Model) -> bool {
+    model.graph.inputs.iter().any(|&id| model.graph.value(id).dtype == Some(DType::I64))
+}
 
 /// An activation and how weights meet it.
 pub type Inputs = (ValueId, Layout);
@@ -50,7 +62,8 @@ pub fn statistics(
     let wanted: BTreeSet<Inputs> = targets.iter().filter_map(|t| t.inputs).collect();
     let mut spied = model.clone();
     // An input of the graph is no output of any node: its samples are at hand anyway.
-    let outputs: BTreeSet<ValueId> = wanted.iter().map(|(id, _)| *id).filter(|id| !model.graph.inputs.contains(id)).collect();
+    let outputs: BTreeSet<ValueId> =
+        wanted.iter().map(|(id, _)| *id).filter(|id| !model.graph.inputs.contains(id)).collect();
     spied.graph.outputs = outputs.into_iter().collect();
     let mut session = Session::new(&spied, device)?;
     let mut found: HashMap<Inputs, Statistics> = HashMap::new();
@@ -72,7 +85,7 @@ pub fn statistics(
     }
     for ((_, layout), statistics) in &mut found {
         statistics.shared = matches!(layout, Layout::Depthwise(_));
-        shrink(statistics);
+        shrink(statistics, independent(model));
     }
     Ok(found)
 }

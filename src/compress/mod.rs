@@ -15,6 +15,7 @@ pub mod elastic;
 pub mod encode;
 pub mod feedback;
 pub mod fold;
+pub mod front;
 pub mod grid;
 pub mod low_rank;
 pub mod model;

@@ -13,9 +13,8 @@ use super::shrink::shrink;
 use super::spec::Spec;
 use super::targets::{Layout, Target, dense};
 use super::walk::{Seen, Walk};
-use crate::graph::{Graph, Model, ValueId, Weight};
+use crate::graph::{Graph, Model, ValueId};
 use crate::runtime::Device;
-use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Samples that are run, evenly spaced.
@@ -89,8 +88,7 @@ pub fn of_weight(name: &str, error: Error) -> Error {
 fn groups(graph: &Graph, jobs: &[Job]) -> Result<Vec<Group>> {
     let mut groups: Vec<Group> = Vec::new();
     let mut by_inputs: BTreeMap<Inputs, usize> = BTreeMap::new();
-    let place = |job: &Job| graph.nodes.iter().position(|n| n.inputs.contains(&Some(job.target.weight))).unwrap_or(0);
-    let mut order: Vec<(usize, usize)> = jobs.iter().map(place).zip(0..).collect();
+    let mut order: Vec<(usize, usize)> = jobs.iter().map(|job| job.target.first(graph)).zip(0..).collect();
     order.sort();
     for (at, job) in order {
         let target = &jobs[job].target;
@@ -144,7 +142,7 @@ fn watch(walk: &mut Walk, model: &Model, group: &mut Group, most: usize) -> Resu
     })?;
     if let (Some(statistics), Some((_, layout))) = (&mut statistics, group.inputs) {
         statistics.shared = matches!(layout, Layout::Depthwise(_));
-        shrink(statistics);
+        shrink(statistics, calibrate::independent(model));
     }
     Ok(statistics)
 }

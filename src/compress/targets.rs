@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Error, Result};
 use crate::graph::{Attr, Graph, Node, ValueId, Weight};
 use crate::tensor::{DType, Tensor, TensorType};
+use crate::{Error, Result};
 
 /// A weight and the activations it multiplies.
 #[derive(Clone, Debug)]
@@ -17,6 +17,13 @@ pub struct Target {
     pub inputs: Option<(ValueId, Layout)>,
     /// The node's output, for its bias; `None` when several nodes share the weight.
     pub output: Option<ValueId>,
+}
+
+impl Target {
+    /// The first node that reads the weight.
+    pub fn first(&self, graph: &Graph) -> usize {
+        graph.nodes.iter().position(|n| n.inputs.contains(&Some(self.weight))).unwrap_or(0)
+    }
 }
 
 /// How the rows of a weight meet an activation.
@@ -83,7 +90,9 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
         next += 1;
         let node = &graph.nodes[index];
         let (Some(input), Some(weight)) = (node.input(0), node.input(1)) else { continue };
-        let Some(TensorType { dtype: DType::F32, shape }) = graph.weights.get(&weight).map(Weight::ty) else { continue };
+        let Some(TensorType { dtype: DType::F32, shape }) = graph.weights.get(&weight).map(Weight::ty) else {
+            continue;
+        };
         let name = graph.value(weight).name.clone();
         if shape.len() < 2 || shape.contains(&0) || !wanted(&name) {
             continue;

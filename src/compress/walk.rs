@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::calibrate::Sample;
 use crate::Result;
-use crate::graph::{Graph, Model, ValueId};
+use crate::graph::{Graph, Model, ValueId, Weight};
 use crate::runtime::{Device, Session};
 use crate::tensor::Tensor;
 
-/// Share of the float weights' bytes that held values may take, of both models and all samples.
+/// Share of what the weights take as f32 that held values may take, of both models and all samples.
 const HELD: f64 = 0.75;
 
-type Values = BTreeMap<ValueId, Tensor>;
+pub type Values = BTreeMap<ValueId, Tensor>;
 
 /// What one sample makes of some values: in the float model, and in the other.
 pub struct Seen<'a> {
@@ -32,7 +32,8 @@ pub struct Walk {
 impl Walk {
     /// `model` is still the float one.
     pub fn new(model: &Model, samples: &[Sample], device: &Device) -> Self {
-        let bytes: usize = model.graph.weights.values().map(|w| w.bytes()).sum();
+        let size = |w: &Weight| 4 * w.ty().shape.iter().product::<usize>();
+        let bytes: usize = model.graph.weights.values().map(size).sum();
         let values = |sample: &Sample| model.graph.inputs.iter().copied().zip(sample.iter().cloned()).collect();
         let held = samples.iter().map(|sample| std::array::from_fn(|_| values(sample))).collect();
         Walk { exact: model.clone(), device: device.clone(), held, allowed: (HELD * bytes as f64) as usize }
@@ -88,7 +89,7 @@ impl Walk {
 }
 
 /// Adds `outputs` to the values of a sample.
-fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Result<()> {
+pub fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Result<()> {
     if outputs.is_empty() {
         return Ok(());
     }
@@ -102,7 +103,7 @@ fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Resul
 }
 
 /// The nodes from `at` on that compute `outputs`; `known` values and what earlier nodes compute become inputs.
-fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]) -> Graph {
+pub fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]) -> Graph {
     let mut needed: HashSet<ValueId> = outputs.iter().copied().collect();
     let mut nodes = Vec::new();
     for node in graph.nodes[at..].iter().rev() {
@@ -131,7 +132,7 @@ fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Attrs, Dim, Weight};
+    use crate::graph::{Attrs, Dim};
     use crate::tensor::DType;
 
     /// x → a = x + 1 → b = 2 a → c = b + a → d = 3 c, the factors weights; the encoded model's first factor is 4.

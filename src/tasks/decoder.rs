@@ -16,7 +16,11 @@ pub fn inputs(tokens: &[u32], first: usize, kept: impl Iterator<Item = usize>) -
     let ids: Vec<i64> = tokens.iter().map(|&id| id.into()).collect();
     let positions: Vec<i64> = (first..first + tokens.len()).map(|p| p as i64).collect();
     let kept: Vec<i64> = kept.map(|i| i as i64).collect();
-    Ok([Tensor::new([1, ids.len()], &ids)?, Tensor::new([1, ids.len()], &positions)?, Tensor::new([kept.len()], &kept)?])
+    Ok([
+        Tensor::new([1, ids.len()], &ids)?,
+        Tensor::new([1, ids.len()], &positions)?,
+        Tensor::new([kept.len()], &kept)?,
+    ])
 }
 
 /// A decoder on a device. Its session keeps the keys and values of the tokens it was fed, so that each is computed once.

@@ -17,7 +17,7 @@ pub mod language;
 pub mod perplexity;
 #[cfg(feature = "text")]
 pub mod stop;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "text", feature = "cli"))]
 pub mod windows;
 
 pub use classify::{Classifier, Prediction};
@@ -27,5 +27,5 @@ pub use decoder::Decoder;
 pub use generate::Generator;
 #[cfg(feature = "text")]
 pub use language::Language;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "text", feature = "cli"))]
 pub use windows::windows;
