@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use fewbit::compress::{Rules, Sample, compress};
 use fewbit::graph::{ImageInput, Model};
 use fewbit::runtime::{Device, Session};
-use fewbit::tensor::Tensor;
 use fewbit::vision::{Photo, image_tensor};
 
 const CALIBRATION: [&str; 4] = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"];
