@@ -114,10 +114,11 @@ fn resolve_auto(
     }
     for (spec, members) in budgets {
         let Spec::Auto { bits } = spec else { continue };
-        let mut weights = 0;
-        for &at in &members {
-            weights += dense(&model.graph, &jobs[auto[at]].target)?.len();
-        }
+        let size = |&at: &usize| {
+            let weight = model.graph.weights.get(&jobs[auto[at]].target.weight);
+            weight.map_or(0, |w| w.ty().shape.iter().product::<usize>())
+        };
+        let weights: usize = members.iter().map(size).sum();
         let theirs: Vec<_> = members.iter().map(|&at| candidates[at].clone()).collect();
         let chosen = auto::choose(&theirs, bits * weights as f64).map_err(|e| of_weight(&spec.to_string(), e))?;
         members.iter().zip(chosen).for_each(|(&at, spec)| jobs[auto[at]].spec = spec);
