@@ -44,7 +44,9 @@ fn compile_all(dir: &Path) -> Result<String, String> {
             continue;
         }
         let mut kernels = Vec::new();
-        for permutation in permute::permutations(&text, &stages).map_err(|e| format!("{}: {e}", file.display()))? {
+        for permutation in
+            permute::permutations(&text, &stages, built).map_err(|e| format!("{}: {e}", file.display()))?
+        {
             let name = permutation.kernel_name(&stem);
             let declarations = compile(dir, &stem, &permutation)?;
             let reflected = reflect::reflect(&name, &declarations.concat())?;
@@ -57,17 +59,22 @@ fn compile_all(dir: &Path) -> Result<String, String> {
 
 /// Whether the crate is built with the cargo feature that a line `// feature: NAME` of the shader asks for.
 fn wanted(text: &str) -> bool {
-    let feature = text.lines().find_map(|line| line.strip_prefix("// feature: "));
-    feature.is_none_or(|name| std::env::var_os(format!("CARGO_FEATURE_{}", name.to_uppercase())).is_some())
+    text.lines().find_map(|line| line.strip_prefix("// feature: ")).is_none_or(built)
+}
+
+/// Whether the crate is built with a cargo feature.
+fn built(feature: &str) -> bool {
+    std::env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase())).is_some()
 }
 
 fn stages_in(dir: &Path) -> Result<Vec<permute::Stage>, String> {
     let read = |name: String| {
         let file = dir.join(&name).with_extension("wgsl");
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-        Ok(permute::Stage { name, text })
+        Ok((name, text))
     };
-    shaders_in(dir)?.into_iter().map(read).collect()
+    let files = shaders_in(dir)?.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
+    Ok(permute::stages(files.into_iter().filter(|(_, text)| wanted(text)).collect()))
 }
 
 /// Names of the WGSL files directly in a folder, sorted.
@@ -85,13 +92,13 @@ fn shaders_in(dir: &Path) -> Result<Vec<String>, String> {
 /// The declarations of one permutation, without comments and indentation (the text travels in the browser build).
 fn compile(dir: &Path, stem: &str, permutation: &permute::Permutation) -> Result<Vec<String>, String> {
     let mut compiler = wesl::Wesl::new(dir).set_custom_resolver(resolve::Stages::new(dir, permutation.stage.clone()));
-    // Names stay as written; two imported items of one name fail naga's check below.
-    compiler.set_mangler(wesl::ManglerKind::None);
+    compiler.set_custom_mangler(resolve::Names);
     // Its list of built-in functions lacks some; naga's check below is the one that counts.
     compiler.set_options(wesl::CompileOptions { validate: false, ..wesl::CompileOptions::default() });
     for feature in &permutation.features {
         compiler.set_feature(feature, true);
     }
+    compiler.set_feature("weights", permutation.stage.is_some());
     let path = format!("package::{stem}").parse().map_err(|e| format!("{stem}: {e}"))?;
     let compiled = compiler.compile(&path).map_err(|e| format!("{}: {e}", permutation.kernel_name(stem)))?;
     let declarations = compiled.syntax.global_declarations.iter();

@@ -6,13 +6,12 @@
 The sweep takes an hour or two: each encoding's row is kept in FILE as soon as it is measured, and a later call goes on
 from there, or with `--only` measures some of them. FILE belongs to one program: remove it when that changes.
 EfficientNet-Lite0 is scored by its labels for 20 photos, the saliency ViT by the correlation of its maps for the same
-photos with those of its float form. Calibration uses four other photos.
+photos with those of its float form. Calibration uses crops of four other photos.
 """
 import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CACHE = Path(os.environ.get("FEWBIT_CACHE") or Path.home() / ".cache" / "fewbit")
 CALIBRATION = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
+VIEWS = 8  # of each calibration photo
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 CROP = {"image": {"width": 224, "height": 224, "crop": 0.875, "mean": [127.0] * 3, "std": [128.0] * 3}}
 VIT = {"image": {"width": 224, "height": 224, "crop": 1.0, "mean": list(255 * MEAN), "std": list(255 * STD)}}
@@ -44,11 +44,20 @@ class Bench:
         self.program, self.folder = program, folder
         (folder / "photos").mkdir()
         for photo in CALIBRATION:
-            shutil.copy(CACHE / "photos" / photo, folder / "photos")
+            for view in range(VIEWS):
+                self.crop(CACHE / "photos" / photo, view).save(folder / "photos" / f"{photo[:-4]}-{view}.png")
         golden = json.loads((ROOT / "tests" / "data" / "efficientnet_lite0_golden.json").read_text())
         self.photos = [(CACHE / "photos" / i["file"], i["label"]) for i in golden["images"]]
         batch = [self.pixels(photo) for photo, _ in self.photos]
         np.save(folder / "batch.npy", np.stack(batch).astype(np.float32))
+
+    @staticmethod
+    def crop(photo: Path, view: int) -> Image.Image:
+        """Squares along a diagonal, from the whole height down to two fifths of it, as in tests/quality.rs."""
+        image = Image.open(photo).convert("RGB")
+        side = min(image.size) * (20 - 12 * view // VIEWS) // 20
+        left, top = ((room - side) * (view * 3 % VIEWS) // VIEWS for room in image.size)
+        return image.crop((left, top, left + side, top + side))
 
     @staticmethod
     def pixels(photo: Path) -> np.ndarray:
@@ -118,8 +127,8 @@ def markdown(rows: list) -> str:
     lines = [
         "# Size and quality by encoding",
         "",
-        "Made by `pkg-scripts/quality.py`; all of a model's matrices in one encoding, calibrated on four photos that are not",
-        "scored. Bits are those of the encoded weights with tables and scales. EfficientNet-Lite0 (18 of 20 in float): photos",
+        "Made by `pkg-scripts/quality.py`; all of a model's matrices in one encoding, calibrated on 32 crops of four photos",
+        "that are not scored. Bits are those of the encoded weights with tables and scales. EfficientNet-Lite0 (18 of 20 in float): photos",
         "whose label comes first. ViT-S/14 saliency: mean correlation with the float model's maps of the same 20 photos.",
         "Encodings that take whole layers down, such as low rank, are shown as they are: without any training afterwards.",
         "",

@@ -2,8 +2,8 @@
 //
 // permute: weights
 // permute: together | alone
-// Layout   a: [m, k], dense b: [k, n] at their strides from the batch's offsets; few-bit b: [n, k] in its encoding, the
-//          same for all; c, residual: [batch, m, total] row-major.
+// Layout   a: [m, k], dense b: [k, n] at their strides from the batch's offsets; few-bit b: [n, k] in its encoding, with
+//          a batch of one; c, residual: [batch, m, total] row-major.
 // Tiling   an invocation sums 8 rows × 8 columns in registers, the columns LANES apart, so that loads of b are
 //          contiguous over lanes and loads of a the same for all. Dense operands come straight from memory; few-bit b
 //          through workgroup memory (see staged.wgsl). A workgroup is 64 / LANES tiles high and one wide.
@@ -42,7 +42,7 @@ struct Params {
 @if(!dense && alone) @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bias: array<f32>;
 @group(0) @binding(2) var<storage, read> residual: array<f32>;
-@group(0) @binding(3) var<storage, read> offsets: array<vec2u>;
+@if(dense) @group(0) @binding(3) var<storage, read> offsets: array<vec2u>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 @if(dense) @group(0) @binding(10) var<storage, read> b: array<f32>;
@@ -125,7 +125,8 @@ fn gemm(
     @if(dense || alone) { if row >= params.m { return; } }
 
     // Rows beyond the last are computed from the last and not stored.
-    let start = offsets[batch].x;
+    @if(dense) let start = offsets[batch].x;
+    @if(!dense) let start = 0u;
     let last = params.m - 1u;
     @if(dense || together) let i0 = start + min(row, last) * params.a_row;
     @if(dense || together) let i1 = start + min(row + 1u, last) * params.a_row;

@@ -2,7 +2,7 @@
 //!
 //! The floors, from the ground up; a module imports only floors below its own (`tests/floors.rs` holds this):
 //! `tensor` → `weights` → `graph`, `ops` → `cpu`, `gpu` → `runtime` → `formats`, `models` → `compress` →
-//! `vision`, `text`, `tasks` → `js`, `bin/fewbit`.
+//! `vision`, `text`, `audio`, `tasks` → `js`, `bin/fewbit`.
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 pub mod clock;
@@ -26,6 +26,8 @@ pub mod compress;
 pub mod formats;
 pub mod models;
 
+#[cfg(feature = "audio")]
+pub mod audio;
 pub mod tasks;
 #[cfg(feature = "text")]
 pub mod text;

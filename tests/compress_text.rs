@@ -119,7 +119,7 @@ fn what_cannot_be_calibrated_says_so() {
     let mut random = StdRng::seed_from_u64(rand::random());
     let mut model = decoder(&mut random);
     let message = |result: fewbit::Result<Vec<Sample>>| result.err().map(|e| e.to_string()).unwrap_or_default();
-    assert!(message(windows(&model, "")).contains("empty"));
+    assert!(message(windows(&model, "")).contains("no two tokens"));
     let samples = windows(&model, "12 34").unwrap();
     let rules = Rules::parse(&["palette:4".to_string()], None, None).unwrap();
     let short: Vec<Sample> = vec![samples[0][..2].to_vec()];

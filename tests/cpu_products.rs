@@ -32,7 +32,7 @@ fn conv_channels_last() {
 }
 
 #[test]
-fn conv_transpose_few_bit() {
+fn conv_transpose_every_encoding() {
     check(&ops::conv_transpose::encoded_cases());
 }
 

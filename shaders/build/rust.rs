@@ -30,7 +30,7 @@ impl File {
     pub fn new(stages: &[Stage]) -> Self {
         let variants: Vec<String> = stages.iter().map(|s| format!("{},", variant(&s.name))).collect();
         let out = format!(
-            "/// Decode stages: the files of `shaders/decode/`.\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]\n\
+            "/// Decode stages: the files of `shaders/decode/`, those that hold another with each other.\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]\n\
              pub enum Stage {{\n{}\n}}\n",
             variants.join("\n")
         );
@@ -94,7 +94,7 @@ impl File {
             let name = std::iter::once("decoding").chain(others.iter().copied()).collect::<Vec<_>>().join("_");
             let staged = kernels.iter().filter(|k| k.permutation.beside_stage() == others);
             let pairs: Vec<(&str, &Kernel)> =
-                staged.filter_map(|k| Some((k.permutation.stage.as_deref()?, k))).collect();
+                staged.filter_map(|k| Some((k.permutation.stage.as_ref()?.name.as_str(), k))).collect();
             let all = pairs.len() == self.stages;
             let (some, end, result) = match all {
                 true => ("", "", "&'static Shader<Params>"),

@@ -6,6 +6,8 @@
 //   weights8(raw, span) -> Eight      the weights
 //   inputs8(x) -> Inputs              inputs such that Σ w · x = scale · Σ raw · inputs.x + offset · inputs.sum
 //
+// A stage around another (sparse.wgsl) has binding 13 too, and that of its values as `package::decode::values`.
+//
 // Stages whose codes are words of a row (words.wgsl) can have more; kernels that want these are built for no others:
 //
 //   of_words(form, words, row, col) -> Eight   raw8 of the words that hold the codes                            @if(wide)

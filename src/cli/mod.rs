@@ -2,6 +2,8 @@
 
 mod bench;
 mod bench_matmul;
+#[cfg(feature = "audio")]
+mod caption;
 mod classify;
 mod compress;
 mod conformance;
@@ -52,6 +54,9 @@ enum Command {
     /// Continue a text, or answer in a chat
     #[cfg(feature = "text")]
     Generate(generate::Options),
+    /// Write down what is said in a sound file
+    #[cfg(feature = "audio")]
+    Caption(caption::Options),
     /// Measure how well a model does
     #[cfg(feature = "text")]
     Eval(eval::Options),
@@ -86,6 +91,8 @@ fn dispatch(cli: &Cli, classifier: &[u8]) -> Result<()> {
         Command::Inspect(options) => inspect::run(global, options),
         #[cfg(feature = "text")]
         Command::Generate(options) => generate::run(global, options),
+        #[cfg(feature = "audio")]
+        Command::Caption(options) => caption::run(global, options),
         #[cfg(feature = "text")]
         Command::Eval(options) => eval::run(global, options),
         Command::Bench(options) => bench::run(global, options),

@@ -4,7 +4,11 @@
 mod codes;
 pub mod container;
 #[cfg(feature = "full")]
+pub mod ct2;
+#[cfg(feature = "full")]
 pub mod gguf;
+#[cfg(feature = "full")]
+mod halves;
 #[cfg(feature = "full")]
 pub mod hf;
 pub mod npy;
@@ -36,7 +40,7 @@ const SNIFF: usize = 16;
 const LABELS: &str = "imagenet_labels.json";
 
 impl Model {
-    /// Reads a folder of Hugging Face's layout (`config.json`, safetensors), or a model file: `.fewbit`, `.onnx`, or
+    /// Reads a folder of Hugging Face's layout (`config.json`, safetensors) or CTranslate2's, or a model file: `.fewbit`, `.onnx`, or
     /// weights alone in `.safetensors`, `.gguf` or legacy torch files, recognised by its content. Weights of a known architecture become its graph; class names are taken from a file
     /// `imagenet_labels.json` beside them, if it has one name for each.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
@@ -47,7 +51,7 @@ impl Model {
         let info = source.metadata().map_err(io)?;
         #[cfg(feature = "full")]
         if info.is_dir() {
-            return hf::open(path);
+            return if path.join(ct2::WEIGHTS).is_file() { ct2::open(path) } else { hf::open(path) };
         }
         if !info.is_file() {
             return Err(Error::Usage(format!("{file} is not a file")));

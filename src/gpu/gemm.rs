@@ -37,7 +37,7 @@ pub const SUBGROUP_COLS: usize = 256;
 pub fn dispatch(e: &mut Emit, p: &Product, mut o: Operands, epilogue: &Epilogue) -> Result<()> {
     let dense = o.b.is_dense();
     let bytes = o.bytes.take();
-    let (tile, alone) = match sharing(e, p, dense, bytes) {
+    let (tile, alone) = match sharing(e, p, &o.b, bytes) {
         #[cfg(feature = "full")]
         Sharing::Int8(bytes) => return int8::gemm(e, p, o, bytes, epilogue),
         Sharing::Subgroup => return gemm_subgroup::dispatch(e, p, o, epilogue),
@@ -67,9 +67,12 @@ pub fn dispatch(e: &mut Emit, p: &Product, mut o: Operands, epilogue: &Epilogue)
         act_a: epilogue.activation.a,
         act_b: epilogue.activation.b,
     };
-    let offsets = e.constant(bytemuck::cast_slice(&p.offsets))?;
     let shader = if alone { decoding_alone(o.b.stage) } else { decoding_together(o.b.stage) };
-    let mut operands = vec![o.a, o.bias, o.residual, offsets, o.c];
+    let mut operands = vec![o.a, o.bias, o.residual];
+    if dense {
+        operands.push(e.constant(bytemuck::cast_slice(&p.offsets))?);
+    }
+    operands.push(o.c);
     operands.extend(o.b.operands);
     let mut overrides = o.b.overrides;
     overrides.push(("LANES", tile.lanes as f64));
@@ -82,7 +85,11 @@ pub fn dispatch(e: &mut Emit, p: &Product, mut o: Operands, epilogue: &Epilogue)
 }
 
 /// Variants are the tiles of the invocations that are alone, those together, those of subgroups, those of `bytes`.
-fn sharing(e: &mut Emit, p: &Product, dense: bool, bytes: Option<Coded>) -> Sharing {
+fn sharing(e: &mut Emit, p: &Product, b: &Coded, bytes: Option<Coded>) -> Sharing {
+    let dense = b.is_dense();
+    if b.bulky {
+        return Sharing::Together(Tile::of(p.m, p.n, STAGED_LANES));
+    }
     let tile = Tile::of(p.m, p.n, 64);
     let mut variants: Vec<Sharing> =
         (0..VARIANTS).map(|number| Sharing::Alone(Tile::variant(p.m, p.n, number))).collect();

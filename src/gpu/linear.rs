@@ -99,7 +99,7 @@ enum Variant {
 #[cfg(feature = "full")]
 fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, bytes: Option<&Coded>) -> Variant {
     let mut all = SPLITS.map(Variant::Split).to_vec();
-    if m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some() {
+    if m == 1 && k.is_multiple_of(8) && e.subgroup_lanes().is_some() && !weight.bulky {
         all.push(Variant::Subgroup);
     }
     if matvec_wide::suits(e, [m, k, n], weight) {
@@ -178,7 +178,8 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
     // Small builds have one kernel.
     #[cfg(not(feature = "full"))]
     let split = SPLITS[e.choose([m, k, total], SPLITS.len(), if e.is_software() { 0 } else { 2 })];
-    let (shader, rows) = if m == 1 { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
+    let alone = m == 1 && !weight.bulky;
+    let (shader, rows) = if alone { (decoding_one(weight.stage), 1) } else { (decoding_four(weight.stage), 4) };
     let width = 64 / split * (4 / rows as u32);
     let params = Params {
         weight: weight.form,

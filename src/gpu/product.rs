@@ -11,7 +11,7 @@ pub struct Product {
     /// The `n` columns are those from `first` on of `total` of `bias`, `residual` and `c`.
     pub first: usize,
     pub total: usize,
-    /// Offsets of `a` and `b`, in elements, per product.
+    /// Offsets of `a` and `b`, in elements, per product; a few-bit `b` has one product from their first elements on.
     pub offsets: Vec<[u32; 2]>,
     /// Elements between rows and columns.
     pub a: [usize; 2],
@@ -23,7 +23,7 @@ pub struct Product {
 
 pub struct Operands {
     pub a: Operand,
-    /// Dense at its strides, or few-bit as `[n, k]`, the same for every product of the batch.
+    /// Dense at its strides, or few-bit as `[n, k]`.
     pub b: Coded,
     /// Few-bit b as bytes, if a may be rounded to 8 bits and there are kernels for it.
     pub bytes: Option<Coded>,

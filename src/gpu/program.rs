@@ -40,7 +40,14 @@ pub struct Program {
     /// What its nodes keep between runs.
     #[cfg(feature = "full")]
     caches: Vec<CacheUse>,
+    /// What each input's buffer holds: large inputs that are given again are not uploaded again.
+    #[cfg(feature = "full")]
+    held: Vec<Option<Tensor>>,
 }
+
+/// Inputs of fewer bytes are uploaded without looking.
+#[cfg(feature = "full")]
+const LARGE_INPUT: usize = 1 << 16;
 
 enum Step {
     Gpu(Vec<Dispatch>),
@@ -111,6 +118,8 @@ impl Program {
         device.check()?;
         let times = vec![0.0; steps.len()];
         let (threads, staging) = (threads.clone(), Staging::default());
+        #[cfg(feature = "full")]
+        let held = vec![None; schedule.graph.inputs.len()];
         Ok(Program {
             device,
             schedule,
@@ -123,6 +132,8 @@ impl Program {
             choices,
             #[cfg(feature = "full")]
             caches,
+            #[cfg(feature = "full")]
+            held,
         })
     }
 
@@ -208,13 +219,20 @@ impl Program {
         Ok(())
     }
 
-    fn upload(&self, inputs: &[&Tensor]) -> Result<()> {
+    fn upload(&mut self, inputs: &[&Tensor]) -> Result<()> {
         for (n, (&id, buffer)) in self.schedule.graph.inputs.iter().zip(&self.buffers.inputs).enumerate() {
             let tensor = inputs.get(n).ok_or_else(|| Error::Usage(format!("input {n} is missing")))?;
             if self.schedule.ty(id).is_some_and(|ty| ty != tensor.ty()) {
                 return Err(Error::Usage(format!("input {n} has type {:?}, which this plan is not for", tensor.ty())));
             }
             if let Some(buffer) = buffer {
+                #[cfg(feature = "full")]
+                if tensor.bytes().len() >= LARGE_INPUT {
+                    if self.held[n].as_ref().is_some_and(|held| held.shares(tensor)) {
+                        continue;
+                    }
+                    self.held[n] = Some((*tensor).clone());
+                }
                 self.device.queue.write_buffer(buffer, 0, &storage::to_gpu(tensor)?);
             }
         }

@@ -7,6 +7,8 @@ pub mod memory;
 pub mod model;
 pub mod plan;
 pub mod schedule;
+#[cfg(feature = "full")]
+mod split;
 pub mod typed;
 
 pub use attr::{Attr, Attrs};

@@ -6,6 +6,10 @@ pub mod efficientnet_lite;
 pub mod llama;
 #[cfg(feature = "full")]
 pub mod rope;
+#[cfg(feature = "full")]
+pub mod speech;
+#[cfg(feature = "full")]
+pub mod whisper;
 
 use std::collections::BTreeMap;
 

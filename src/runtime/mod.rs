@@ -4,6 +4,8 @@ pub mod device;
 #[cfg(any(feature = "cli", feature = "full"))]
 pub mod elastic;
 #[cfg(feature = "full")]
+mod halves;
+#[cfg(feature = "full")]
 mod kept;
 pub mod plan;
 pub mod session;

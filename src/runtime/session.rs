@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan::{Plan, Report, Shared};
 use super::specialize::{self, Outcome};
 use super::{Activations, Device};
+#[cfg(feature = "full")]
+use crate::graph::TypedGraph;
 use crate::graph::{Dim, Graph, Model, ValueId};
 #[cfg(feature = "full")]
 use crate::ops::cached_attention::KvKind;
@@ -30,6 +32,9 @@ pub struct Session {
     masters: super::elastic::Masters,
     #[cfg(feature = "full")]
     kept: super::kept::Kept,
+    /// The graph was looked at for values in half precision.
+    #[cfg(feature = "full")]
+    widened: bool,
 }
 
 #[derive(PartialEq)]
@@ -49,6 +54,8 @@ impl Session {
             masters: super::elastic::Masters::take(&mut graph)?,
             #[cfg(feature = "full")]
             kept: super::kept::Kept::of(&graph),
+            #[cfg(feature = "full")]
+            widened: false,
             graph,
             device: device.clone(),
             activations: Activations::default(),
@@ -237,6 +244,23 @@ impl Session {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// Computes a graph in half precision in f32 from now on, if all its outputs stay what they are. True if it changed.
+    #[cfg(feature = "full")]
+    fn widens(&mut self, typed: &TypedGraph, inputs: &[TensorType], bound: &BTreeMap<ValueId, Tensor>) -> Result<bool> {
+        if std::mem::replace(&mut self.widened, true) {
+            return Ok(false);
+        }
+        let Some(graph) = super::halves::widened(&self.graph, typed)? else { return Ok(false) };
+        let outputs =
+            |typed: &TypedGraph| typed.graph.outputs.iter().map(|&id| typed.ty(id).cloned()).collect::<Vec<_>>();
+        let wide = specialize::specialize(&graph, inputs, bound, self.device.threads(), self.memory_limit);
+        let fits = matches!(wide, Ok(Outcome::Done(wide)) if outputs(&wide) == outputs(typed));
+        if fits {
+            self.graph = graph;
+        }
+        Ok(fits)
+    }
+
     /// The plan for these inputs, which becomes the last of `plans`.
     fn plan(&mut self, inputs: &[&Tensor]) -> Result<&mut Plan> {
         let types: Vec<TensorType> = inputs.iter().map(|t| t.ty().clone()).collect();
@@ -251,6 +275,8 @@ impl Session {
             let threads = self.device.threads();
             match specialize::specialize(&self.graph, &types, &bound, threads, self.memory_limit)? {
                 Outcome::Needs(more) => self.by_value.extend(more),
+                #[cfg(feature = "full")]
+                Outcome::Done(typed) if self.widens(&typed, &types, &bound)? => {}
                 Outcome::Done(typed) => {
                     let (shared, activations) = (&self.shared, self.activations);
                     break (key, Plan::build(typed, &self.device, shared, activations, self.memory_limit)?);

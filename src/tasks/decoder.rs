@@ -23,28 +23,41 @@ pub fn inputs(tokens: &[u32], first: usize, kept: impl Iterator<Item = usize>) -
     ])
 }
 
+/// Tokens that a model was made for at most.
+pub fn context(model: &Model) -> usize {
+    let length = model.manifest.extra.get("context").and_then(serde_json::Value::as_u64);
+    length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX)
+}
+
 /// A decoder on a device. Its session keeps the keys and values of the tokens it was fed, so that each is computed once.
 pub struct Decoder {
     session: Session,
     context: usize,
     vocabulary: usize,
     fed: Vec<u32>,
+    /// Inputs beside the tokens, by name.
+    condition: Vec<(String, Tensor)>,
 }
 
 impl Decoder {
     /// The model must be a decoder as `models::llama` builds it.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
+        match model.graph.inputs.len() > INPUTS.len() {
+            true => Err(no_decoder()),
+            false => Self::conditional(model, device),
+        }
+    }
+
+    /// A decoder that has further inputs, which `set_condition` gives.
+    pub fn conditional(model: &Model, device: &Device) -> Result<Self> {
         let graph = &model.graph;
         let known = |name: &str| graph.inputs.iter().any(|&id| graph.value(id).name == name);
         let last = graph.outputs.first().and_then(|&id| graph.value(id).dims.as_ref()?.last());
-        let (true, true, Some(&Dim::Known(vocabulary))) =
-            (INPUTS.iter().all(|name| known(name)), graph.inputs.len() == INPUTS.len(), last)
-        else {
-            return Err(Error::Unsupported("the model has no decoder that could generate text".into()));
+        let (true, Some(&Dim::Known(vocabulary))) = (INPUTS.iter().all(|name| known(name)), last) else {
+            return Err(no_decoder());
         };
-        let context = model.manifest.extra.get("context").and_then(serde_json::Value::as_u64);
-        let context = context.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-        Ok(Decoder { session: Session::new(model, device)?, context, vocabulary, fed: Vec::new() })
+        let session = Session::new(model, device)?;
+        Ok(Decoder { session, context: context(model), vocabulary, fed: Vec::new(), condition: Vec::new() })
     }
 
     /// Tokens that the model was made for at most.
@@ -70,6 +83,12 @@ impl Decoder {
     /// See `Session::set_kv`.
     pub fn set_kv(&mut self, kind: KvKind) {
         self.session.set_kv(kind);
+        self.fed.clear();
+    }
+
+    /// The values of further inputs from now on. What was fed is forgotten, since it came under others.
+    pub fn set_condition(&mut self, condition: Vec<(String, Tensor)>) {
+        self.condition = condition;
         self.fed.clear();
     }
 
@@ -127,9 +146,14 @@ impl Decoder {
     async fn run(&mut self, chunk: &[u32], keep: usize) -> Result<Vec<f32>> {
         let first = self.fed.len();
         let inputs = inputs(chunk, first, keep..chunk.len())?;
-        let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).collect();
+        let further = self.condition.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).collect();
         let outputs = self.session.run_async(&named).await?;
         let (_, logits) = outputs.first().ok_or_else(|| Error::Unsupported("the model has no output".into()))?;
         logits.to_f32()
     }
+}
+
+fn no_decoder() -> Error {
+    Error::Unsupported("the model has no decoder that could generate text".into())
 }

@@ -1,5 +1,7 @@
 //! What stands between a language model and text: its tokenizer and how it wants a conversation written.
 
+use serde_json::Value;
+
 use crate::formats::gguf::Metadata;
 use crate::graph::Manifest;
 use crate::text::{ChatTemplate, Message, Tokenizer};
@@ -14,11 +16,28 @@ pub struct Language {
 impl Language {
     /// From what the model's file said, which its manifest keeps.
     pub fn new(manifest: &Manifest) -> Result<Self> {
+        if let Some(json) = manifest.extra.get("tokenizer") {
+            return Self::of_folder(manifest, &json.to_string());
+        }
         let Some(json) = manifest.extra.get("gguf_metadata") else {
             return Err(Error::Unsupported("the model has no tokenizer".into()));
         };
         let metadata = Metadata::from_json(json);
         Ok(Language { tokenizer: Tokenizer::from_gguf(&metadata)?, chat: ChatTemplate::from_gguf(&metadata)? })
+    }
+
+    /// From the files of a folder of Hugging Face's layout.
+    fn of_folder(manifest: &Manifest, tokenizer: &str) -> Result<Self> {
+        let extra = |key: &str| manifest.extra.get(key).unwrap_or(&Value::Null);
+        let mut tokenizer = Tokenizer::from_json(tokenizer.as_bytes())?;
+        let stops = match extra("eos_token_id") {
+            Value::Array(ids) => ids.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        tokenizer.stop_at(stops.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()));
+        let config = extra("tokenizer_config").to_string();
+        let chat = ChatTemplate::from_config(config.as_bytes(), extra("chat_template").as_str())?;
+        Ok(Language { tokenizer, chat })
     }
 
     /// The ids of a text that the model is to continue; special tokens may be written in it. Fails for an empty one.

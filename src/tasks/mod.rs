@@ -2,6 +2,8 @@
 
 #[cfg(feature = "text")]
 pub mod ahead;
+#[cfg(feature = "audio")]
+pub mod caption;
 pub mod classify;
 #[cfg(feature = "cli")]
 pub mod compare;
@@ -17,9 +19,13 @@ pub mod language;
 pub mod perplexity;
 #[cfg(feature = "text")]
 pub mod stop;
+#[cfg(feature = "audio")]
+mod timestamps;
 #[cfg(all(feature = "text", feature = "cli"))]
 pub mod windows;
 
+#[cfg(feature = "audio")]
+pub use caption::Captioner;
 pub use classify::{Classifier, Prediction};
 #[cfg(feature = "full")]
 pub use decoder::Decoder;

@@ -6,7 +6,7 @@ use crate::compress::Sample;
 use crate::graph::Model;
 use crate::{Error, Result};
 
-/// Tokens of a window.
+/// Tokens of a window, unless the model was made for fewer.
 const WINDOW: usize = 512;
 /// One of so many tokens gets logits: they are large, and neighbours tell much the same.
 const KEPT: usize = 8;
@@ -21,9 +21,9 @@ pub fn windows(model: &Model, text: &str) -> Result<Vec<Sample>> {
     let tokenizer = Language::new(&model.manifest)?.tokenizer;
     let tokens = tokenizer.encode(text, false)?;
     let begin = tokenizer.prefix().first().copied();
-    let window = WINDOW.min(tokens.len());
+    let window = WINDOW.min(tokens.len()).min(decoder::context(model));
     if window < 2 {
-        return Err(Error::Usage("the text to calibrate with is empty".into()));
+        return Err(Error::Usage("the text to calibrate with has no two tokens".into()));
     }
     let one = |tokens: &[u32]| -> Result<Sample> {
         let mut tokens = tokens.to_vec();

@@ -124,6 +124,11 @@ impl Tensor {
         Ok(bytemuck::cast_slice_mut(self.bytes_mut()))
     }
 
+    /// Whether the other is a clone: the same bytes, for as long as both are kept.
+    pub fn shares(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.words, &other.words)
+    }
+
     /// The same bytes under another shape with as many elements.
     pub fn reshaped(&self, shape: impl Into<Shape>) -> Result<Self> {
         let ty = TensorType::new(self.ty.dtype, shape);

@@ -18,6 +18,8 @@ pub struct Tokenizer {
     prefix: Vec<u32>,
     suffix: Vec<u32>,
     stops: Vec<u32>,
+    /// Tokens without text, as they are written.
+    specials: Vec<(String, u32)>,
 }
 
 enum Encoder {
@@ -52,6 +54,7 @@ impl Tokenizer {
             stops: specials.iter().filter(|(text, _)| vocabulary::is_stop(text)).map(|&(_, id)| id).collect(),
             encoder: Encoder::Json(Box::new(Mutex::new(tokenizer))),
             pieces,
+            specials,
         })
     }
 
@@ -85,6 +88,7 @@ impl Tokenizer {
                 text: Specials::new(vocabulary, &[Role::UserDefined])?,
                 words,
             },
+            specials: vocabulary.controls(),
         })
     }
 
@@ -143,6 +147,18 @@ impl Tokenizer {
     /// What the model wants after a whole text (`[SEP]`); not after a prompt that is to be continued.
     pub fn suffix(&self) -> &[u32] {
         &self.suffix
+    }
+
+    /// The special token that is written so, if there is one.
+    pub fn special(&self, text: &str) -> Option<u32> {
+        self.specials.iter().find(|(special, _)| special == text).map(|&(_, id)| id)
+    }
+
+    /// Says which further tokens end a text.
+    pub fn stop_at(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.stops.extend(ids);
+        self.stops.sort_unstable();
+        self.stops.dedup();
     }
 
     /// Tokens that end a generated text or turn, in ascending order.

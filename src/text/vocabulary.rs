@@ -69,6 +69,12 @@ const STOPS: &[&str] = &[
 ];
 
 impl Vocabulary {
+    /// Tokens without text, as they are written.
+    pub fn controls(&self) -> Vec<(String, u32)> {
+        let tokens = self.tokens.iter().zip(&self.roles).zip(0u32..);
+        tokens.filter(|((_, role), _)| **role == Role::Control).map(|((token, _), id)| (token.clone(), id)).collect()
+    }
+
     /// Reads the `tokenizer.ggml` keys. Fails if one is missing, of another length than the tokens or out of range, and
     /// for kinds other than `gpt2` and `llama`.
     pub fn from_gguf(metadata: &Metadata) -> Result<Self> {

@@ -5,7 +5,7 @@ use half::f16;
 use super::encoding::{Encoding, Stored};
 use super::parts::{check_part, matrix};
 use crate::Result;
-use crate::tensor::{DType, Shape, Tensor};
+use crate::tensor::{DType, Shape, Tensor, TensorType};
 
 /// `W[r, c] = f32(values[r, c])`. Rows are padded to an even number of columns, so that each starts at a 32-bit word.
 #[derive(Clone)]
@@ -20,6 +20,20 @@ impl HalfFloat {
         let (rows, cols) = matrix(&shape)?;
         check_part("f16", "values", &values, DType::F16, &[rows, cols.next_multiple_of(2)])?;
         Ok(HalfFloat { shape, values })
+    }
+
+    /// An f16 tensor `[rows, …]` as it is.
+    pub fn of(tensor: &Tensor) -> Result<Self> {
+        let shape = tensor.shape().to_vec();
+        let (rows, cols) = matrix(&shape)?;
+        let padded = cols.next_multiple_of(2);
+        let mut values = Tensor::zeros(TensorType::new(DType::F16, [rows, padded]))?;
+        if cols > 0 {
+            let from = tensor.slice::<f16>()?.chunks_exact(cols);
+            let to = values.slice_mut::<f16>()?.chunks_exact_mut(padded);
+            to.zip(from).for_each(|(to, from)| to[..cols].copy_from_slice(from));
+        }
+        Self::new(shape, values)
     }
 
     pub(super) fn restore(shape: Shape, stored: &Stored) -> Result<Self> {

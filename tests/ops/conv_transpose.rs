@@ -31,6 +31,16 @@ const GEOMETRIES: &[Geometry] = &[
         dilations: &[1, 1],
         output_padding: &[0, 0],
     },
+    // More pixels, channels and output channels than a tile has.
+    Geometry {
+        x: &[1, 21, 19, 17],
+        w: &[21, 11, 4, 4],
+        group: 1,
+        strides: &[2, 2],
+        pads: &[1; 4],
+        dilations: &[1, 1],
+        output_padding: &[0, 0],
+    },
     Geometry {
         x: &[1, 4, 5, 6],
         w: &[4, 3, 3, 2],
@@ -132,12 +142,21 @@ pub fn cases() -> Vec<Case> {
     cases_of(dense)
 }
 
-/// Every encoding, for backends that decode it on the way.
+/// Every encoding.
 pub fn encoded_cases() -> Vec<Case> {
     cases_of(|g, seed| {
         let all = encodings(g.w[0], g.w[1..].iter().product(), seed).into_iter();
         all.map(|(name, weight)| (name, Weight::Encoded(Arc::new(conv::reshaped(weight, g.w))))).collect()
     })
+}
+
+/// Every encoding with one geometry or another: a GPU compiles pipelines for each.
+pub fn few_encoded_cases() -> Vec<Case> {
+    let mut all = encoded_cases();
+    let per_geometry = all.len() / GEOMETRIES.len();
+    let mut number = 0..;
+    all.retain(|_| number.next().is_some_and(|i| i % per_geometry % GEOMETRIES.len() == i / per_geometry));
+    all
 }
 
 /// With bias and activation.

@@ -38,10 +38,13 @@ pub fn encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> 
     for precision in ["2", "4", "3:layer", "5:sym", "7:sym:layer", "7", "8"] {
         all.push(elastic(rows, cols, seed).at(precision.parse().unwrap()).unwrap().into());
     }
-    let padded = cols.next_multiple_of(2);
-    let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
-    let values = Tensor::new([rows, padded], &values).unwrap();
-    all.push(HalfFloat::new(vec![rows, cols], values).unwrap().into());
+    all.push(halves(rows, cols, seed));
+    #[cfg(feature = "full")]
+    {
+        all.push(sparse(rows, cols, false, seed, |width| halves(rows, width, seed)));
+        all.push(sparse(rows, cols, false, seed, |width| palette(rows, width, 3, rows.max(1), true, seed)));
+        all.push(sparse(rows, cols, true, seed, |width| affine(rows, width, 4, 32, true, seed)));
+    }
     named(all)
 }
 
@@ -61,17 +64,23 @@ pub fn rare_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encod
         all.push(offset(rows, cols, bits, 64, DType::F16, seed));
     }
     all.push(offset(rows, cols, 4, 16, DType::F16, seed));
+    #[cfg(feature = "full")]
+    {
+        all.push(sparse(rows, cols, false, seed, |width| vectors(rows, width, 4, 2, seed)));
+        all.push(sparse(rows, cols, true, seed, |width| kquant(rows, width, [3, 16, 6], false, seed)));
+        all.push(sparse(rows, cols, true, seed, |width| codebook(rows, width, 2, 8, 8, seed)));
+        all.push(sparse(rows, cols, false, seed, |width| dual(rows, width, 32, seed)));
+    }
     named(all)
 }
 
-/// Those that run on the CPU alone: sparse weights, codes and groups that do not fit runs of eight columns.
+/// Those that run on the CPU alone: codes and groups that do not fit runs of eight columns.
 pub fn odd_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
     let table = grouped(rows, cols, &tables::IQ4_NL, 5, DType::F16, seed);
     let mut odd = vec![table, codebook(rows, cols, 2, 5, 4, seed), dual(rows, cols, 9, seed)];
     #[cfg(feature = "full")]
     odd.push(elastic(rows, cols, seed).into());
-    odd.push(sparse(rows, cols, false, seed, |width| palette(rows, width, 3, rows.max(1), true, seed)));
-    odd.push(sparse(rows, cols, false, seed, |width| affine(rows, width, 4, 32, true, seed)));
+    odd.push(sparse(rows, cols, false, seed, |width| codebook(rows, width, 2, 5, 4, seed)));
     odd.push(sparse(rows, cols, true, seed, |width| palette(rows, width, 4, 3, false, seed)));
     odd.push(sparse(rows, cols, true, seed, |width| grouped(rows, width, &tables::NF4, 64, DType::F16, seed)));
     named(odd)
@@ -106,6 +115,13 @@ fn factors(random: &mut Random, shape: &[usize], dtype: DType) -> Tensor {
         DType::F16 => Tensor::new(shape, &values.into_iter().map(f16::from_f32).collect::<Vec<_>>()).unwrap(),
         _ => Tensor::new(shape, &values.iter().map(|v| 123 + (v * 16.0) as u8).collect::<Vec<_>>()).unwrap(),
     }
+}
+
+fn halves(rows: usize, cols: usize, seed: u64) -> Encoded {
+    let padded = cols.next_multiple_of(2);
+    let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
+    let values = Tensor::new([rows, padded], &values).unwrap();
+    HalfFloat::new(vec![rows, cols], values).unwrap().into()
 }
 
 pub fn palette(rows: usize, cols: usize, bits: u32, per_table: usize, scaled: bool, seed: u64) -> Encoded {

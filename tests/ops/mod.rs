@@ -173,6 +173,7 @@ macro_rules! shared_tests {
             conv_few_bit => crate::ops::conv::encoded_cases(),
             conv_fused => crate::ops::conv::fused_cases(),
             conv_transpose => crate::ops::conv_transpose::cases(),
+            conv_transpose_few_bit => crate::ops::conv_transpose::few_encoded_cases(),
             attention => crate::ops::attention::cases(),
         }
     };

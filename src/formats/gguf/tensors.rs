@@ -7,9 +7,10 @@ use half::f16;
 use super::header::TensorInfo;
 use super::kinds::{Codes, Form, Scales, Zero};
 use crate::formats::codes::Packer;
+use crate::formats::halves;
 use crate::graph::Weight;
-use crate::tensor::{DType, Shape, Tensor, TensorType};
-use crate::weights::{Affine, Encoded, HalfFloat, KQuant, Palette, Scale, affine};
+use crate::tensor::{Shape, Tensor, TensorType};
+use crate::weights::{Affine, Encoded, KQuant, Palette, Scale, affine};
 use crate::{Error, Result};
 
 /// The weight that `data`, whole blocks of `info`'s type, holds.
@@ -20,7 +21,9 @@ pub fn weight(file: &str, info: &TensorInfo, data: &[u8]) -> Result<Weight> {
     }
     let blocks = Blocks::new(info, data);
     let encoded: Encoded = match &info.kind.form {
-        Form::Dense(dtype) => return dense(info, *dtype, data),
+        Form::Dense(dtype) => {
+            return halves::weight(Tensor::from_bytes(TensorType::new(*dtype, info.shape.clone()), data)?);
+        }
         Form::Affine { bits, scale, zero, codes } => {
             let zero = match *zero {
                 Zero::Middle => affine::Zero::Middle,
@@ -60,24 +63,6 @@ pub fn weight(file: &str, info: &TensorInfo, data: &[u8]) -> Result<Weight> {
         }
     };
     Ok(Weight::Encoded(Arc::new(encoded)))
-}
-
-/// Unquantised tensors as they are; f16, which the graph should see as f32, in the encoding for it.
-fn dense(info: &TensorInfo, dtype: DType, data: &[u8]) -> Result<Weight> {
-    let ty = TensorType::new(dtype, info.shape.clone());
-    let cols: usize = info.shape.iter().skip(1).product();
-    if dtype != DType::F16 {
-        return Ok(Weight::Dense(Tensor::from_bytes(ty, data)?));
-    }
-    if info.shape.len() < 2 {
-        return Ok(Weight::Dense(Tensor::new(info.shape.clone(), &Tensor::from_bytes(ty, data)?.to_f32()?)?));
-    }
-    let wide = cols.next_multiple_of(2);
-    let mut values = Tensor::zeros(TensorType::new(DType::F16, [info.shape[0], wide]))?;
-    for (to, from) in values.bytes_mut().chunks_exact_mut(2 * wide).zip(data.chunks_exact(2 * cols)) {
-        to[..from.len()].copy_from_slice(from);
-    }
-    Ok(Weight::Encoded(Arc::new(HalfFloat::new(info.shape.clone(), values)?.into())))
 }
 
 /// A tensor's blocks, row by row. A row has whole blocks, and so has the data.

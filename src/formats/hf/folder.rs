@@ -20,6 +20,16 @@ const MAX_JSON: u64 = 32 << 20;
 
 /// Reads a JSON file; `None` if there is none.
 pub fn json(path: &Path) -> Result<Option<Value>> {
+    bytes(path)?.map(|bytes| parse_json(&path.display().to_string(), &bytes)).transpose()
+}
+
+/// Reads a text file; `None` if there is none.
+pub fn text(path: &Path) -> Result<Option<String>> {
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| Error::format(path.display().to_string(), "is not UTF-8"));
+    bytes(path)?.map(text).transpose()
+}
+
+fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     let name = path.display().to_string();
     let file = match File::open(path) {
         Ok(file) => file,
@@ -31,7 +41,7 @@ pub fn json(path: &Path) -> Result<Option<Value>> {
     if bytes.len() as u64 > MAX_JSON {
         return Err(Error::format(name, format!("has more than {MAX_JSON} bytes")));
     }
-    parse_json(&name, &bytes).map(Some)
+    Ok(Some(bytes))
 }
 
 pub fn parse_json(name: &str, bytes: &[u8]) -> Result<Value> {

@@ -9,11 +9,13 @@ mod aqlm;
 mod awq;
 mod compressed;
 mod config;
-mod folder;
+mod decoder;
+pub(super) mod folder;
 mod gptq;
 mod grouped;
 mod mlx;
 mod state;
+mod whisper;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +24,8 @@ use config::Config;
 use serde_json::Value;
 use state::State;
 
-use crate::graph::Model;
+use crate::graph::{Model, Weight};
+use crate::models::llama;
 use crate::tensor::Tensor;
 use crate::{Error, Result, models};
 
@@ -40,7 +43,16 @@ const METHODS: &[Method] = &[
 /// Reads a folder. Its configuration goes into the manifest as `config`.
 pub fn open(folder: &Path) -> Result<Model> {
     let config = folder::json(&folder.join("config.json"))?.unwrap_or(Value::Null);
-    build(&folder.display().to_string(), config, folder::tensors(folder)?)
+    let name = folder.display().to_string();
+    match whisper::config(&name, &config)? {
+        Some(whisper) => whisper::open(&whisper, config, folder),
+        None => {
+            let beside = decoder::beside(folder, &config)?;
+            let mut model = build(&name, config, folder::tensors(folder)?)?;
+            model.manifest.extra.extend(beside);
+            Ok(model)
+        }
+    }
 }
 
 /// The same from memory: `config.json`, and one safetensors file.
@@ -61,6 +73,19 @@ fn build(name: &str, config: Value, tensors: BTreeMap<String, Tensor>) -> Result
         convert(&mut state, &config)?;
     }
     let (dense, weights) = state.finish();
+    let mut model = match decoder::describe(name, &config.json)? {
+        Some(decoder) => {
+            let graph = llama::build(&decoder.config, decoder.names, decoder.weights(dense, weights)?)?;
+            Model { graph, ..Model::default() }
+        }
+        None => parts(name, dense, weights)?,
+    };
+    model.manifest.extra.insert("config".into(), config.json);
+    Ok(model)
+}
+
+/// A model of an architecture that its tensors tell, or of none: weights alone.
+fn parts(name: &str, dense: BTreeMap<String, Tensor>, weights: BTreeMap<String, Weight>) -> Result<Model> {
     let mut model = models::from_state_dict(dense)?;
     for (weight_name, weight) in weights {
         if model.graph.find(&weight_name).is_some() {
@@ -68,6 +93,5 @@ fn build(name: &str, config: Value, tensors: BTreeMap<String, Tensor>) -> Result
         }
         model.graph.add_weight(weight_name, weight);
     }
-    model.manifest.extra.insert("config".into(), config.json);
     Ok(model)
 }

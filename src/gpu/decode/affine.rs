@@ -25,6 +25,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Affine) -> Result<Coded> {
             ("RAGGED", u32::from(shift.is_none()).into()),
         ],
         fours: shift.is_some(),
+        bulky: false,
         held: None,
     })
 }

@@ -17,6 +17,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Codebook) -> Result<Coded> {
         operands: vec![e.columns(window, "codes")?, e.part(window, "books")?, e.factors(window, "scales")?],
         overrides: vec![("CODE_BITS", w.bits().into()), ("ENTRY_SHIFT", (3 + shift) as f64)],
         fours: false,
+        bulky: false,
         held: None,
     })
 }

@@ -20,6 +20,8 @@ pub struct Coded {
     pub overrides: Vec<(&'static str, f64)>,
     /// Whether its words of four neighbouring rows can be read at once, if there are so many.
     pub fours: bool,
+    /// So much code that only kernels which decode at one place are worth compiling.
+    pub bulky: bool,
     /// A stage with tables: its override `HELD` where subgroups have eight lanes or more, and fewer; 0 = not held.
     pub held: Option<[f64; 2]>,
 }
@@ -35,6 +37,7 @@ impl Coded {
             operands: vec![operand],
             overrides: Vec::new(),
             fours: false,
+            bulky: false,
             held: None,
         })
     }

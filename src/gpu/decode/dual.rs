@@ -17,6 +17,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Dual) -> Result<Coded> {
         operands: vec![e.columns(window, "codes")?, e.columns(window, "grid")?, e.factors(window, "channel")?],
         overrides: vec![("BITS", dual::BITS.into())],
         fours: true,
+        bulky: false,
         held: None,
     })
 }

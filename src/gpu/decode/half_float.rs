@@ -14,6 +14,7 @@ pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
         operands: vec![e.columns(window, "values")?],
         overrides: Vec::new(),
         fours: false,
+        bulky: false,
         held: None,
     })
 }

@@ -25,6 +25,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &KQuant) -> Result<Coded> {
             ("GROUP_SHIFT", w.group().ilog2().into()),
         ],
         fours: true,
+        bulky: false,
         held: None,
     })
 }

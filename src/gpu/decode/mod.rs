@@ -7,6 +7,8 @@ mod dual;
 mod half_float;
 mod kquant;
 mod palette;
+#[cfg(feature = "full")]
+mod sparse;
 mod window;
 
 pub use coded::Coded;
@@ -25,6 +27,9 @@ pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
         Encoded::KQuant(w) => kquant::coded(e, window, w),
         Encoded::Codebook(w) => codebook::coded(e, window, w),
         Encoded::Dual(w) => dual::coded(e, window, w),
+        #[cfg(feature = "full")]
+        Encoded::Sparse(w) => sparse::coded(e, window, w),
+        #[cfg(not(feature = "full"))]
         Encoded::Sparse(_) => Err(e.unsupported("sparse weights")),
         #[cfg(any(feature = "cli", feature = "full"))]
         Encoded::Elastic(_) => Err(e.unsupported("elastic weights without a precision")),

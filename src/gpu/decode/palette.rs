@@ -38,6 +38,7 @@ pub fn coded(e: &mut Emit, window: &Window, w: &Palette) -> Result<Coded> {
             ("SCALED", u32::from(w.scale().is_some()).into()),
         ],
         fours: w.dim() == 1,
+        bulky: false,
         held: Some(held),
     })
 }

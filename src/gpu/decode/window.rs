@@ -23,16 +23,21 @@ impl<'a> Window<'a> {
     /// code.
     pub fn split(encoded: &'a Encoded, limit: u64) -> Vec<Self> {
         let rows = encoded.rows();
-        let parts = encoded.as_encoding().parts();
-        let shared = parts.iter().filter_map(|(name, part)| Some((shared(encoded, name)?, part)));
-        let unit = shared.clone().map(|(shared, _)| shared).max().unwrap_or(1);
-        let bytes = shared.map(|(_, part)| gpu_bytes(part).div_ceil(rows.max(1) as u64)).max().unwrap_or(1);
+        let parts = split_parts(encoded);
+        let unit = parts.iter().map(|(shared, _)| *shared).max().unwrap_or(1);
+        let bytes = parts.iter().map(|(_, bytes)| bytes.div_ceil(rows.max(1) as u64)).max().unwrap_or(1);
         let most = usize::try_from(limit / bytes.max(1)).unwrap_or(usize::MAX);
         ranges(rows, most, unit).map(|r| Window { encoded, first: r.start, rows: r.len() }).collect()
     }
 
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The same rows of the values that a sparse weight holds.
+    #[cfg(feature = "full")]
+    pub fn of_values(&self, values: &'a Encoded) -> Window<'a> {
+        Window { encoded: values, ..*self }
     }
 
     /// Rows from one column of a part to the next.
@@ -63,6 +68,18 @@ impl<'a> Window<'a> {
             _ => Ok(part.clone()),
         }
     }
+}
+
+/// Of each part that can be split, those of values inside too: rows of the weight that one of its rows serves, and bytes.
+fn split_parts(encoded: &Encoded) -> Vec<(usize, u64)> {
+    let parts = encoded.as_encoding().parts().into_iter();
+    let mut all: Vec<_> = parts.filter_map(|(name, part)| Some((shared(encoded, name)?, gpu_bytes(part)))).collect();
+    if let Encoded::Sparse(w) = encoded {
+        // A word of the mask comes with a count.
+        all.iter_mut().for_each(|(_, bytes)| *bytes *= 2);
+        all.extend(split_parts(w.values()));
+    }
+    all
 }
 
 /// Rows of the weight that one row of a part serves; `None` for a part that serves all.

@@ -1,0 +1,78 @@
+//! A graph in two parts that run one after the other.
+
+use std::collections::HashSet;
+
+use super::{Graph, Node, ValueId};
+
+impl Graph {
+    /// What the inputs `first` alone decide, and the rest. Outputs of the first part are the values that the rest needs of
+    /// it; the rest takes them as inputs of the same names, after its own. So a part that is run once, such as an encoder,
+    /// serves many runs of the other.
+    pub fn split(&self, first: &[ValueId]) -> (Graph, Graph) {
+        let late_inputs: Vec<ValueId> = self.inputs.iter().copied().filter(|id| !first.contains(id)).collect();
+        let mut late: HashSet<ValueId> = late_inputs.iter().copied().collect();
+        let mut early: HashSet<ValueId> = first.iter().copied().collect();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for node in &self.nodes {
+            let depends = |on: &HashSet<ValueId>| node.inputs.iter().flatten().any(|id| on.contains(id));
+            let outputs = node.outputs.iter().flatten().copied();
+            if depends(&late) {
+                late.extend(outputs);
+                after.push(node.clone());
+            } else if depends(&early) {
+                early.extend(outputs);
+                before.push(node.clone());
+            } else {
+                // Constants are cheap, and either part may need them.
+                before.push(node.clone());
+                after.push(node.clone());
+            }
+        }
+        let used = after.iter().flat_map(|node| node.inputs.iter().flatten()).chain(&self.outputs);
+        let mut cut = Vec::new();
+        for &id in used {
+            if early.contains(&id) && !cut.contains(&id) {
+                cut.push(id);
+            }
+        }
+        let after_inputs = late_inputs.into_iter().chain(cut.iter().copied()).collect();
+        (self.part(first.to_vec(), before, cut), self.part(after_inputs, after, self.outputs.clone()))
+    }
+
+    fn part(&self, inputs: Vec<ValueId>, nodes: Vec<Node>, outputs: Vec<ValueId>) -> Graph {
+        let used: HashSet<ValueId> =
+            nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&outputs).copied().collect();
+        let weights = self.weights.iter().filter(|(id, _)| used.contains(id)).map(|(&id, w)| (id, w.clone())).collect();
+        Graph { name: self.name.clone(), values: self.values.clone(), inputs, outputs, nodes, weights }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Attrs, Weight};
+    use crate::tensor::{DType, Tensor};
+
+    #[test]
+    fn what_the_first_inputs_decide_is_cut_off() {
+        let mut graph = Graph::default();
+        let a = graph.add_input("a", DType::F32, vec![]);
+        let b = graph.add_input("b", DType::F32, vec![]);
+        let w = graph.add_weight("w", Weight::Dense(Tensor::scalar(2f32)));
+        let mut node = |name: &str, inputs: &[ValueId]| graph.add_node("Add", name, inputs, Attrs::default());
+        let early = node("early", &[a, w]);
+        let late = node("late", &[b, w]);
+        let constant = node("constant", &[w, w]);
+        let deeper = node("deeper", &[early, constant]);
+        let both = node("both", &[deeper, late]);
+        graph.outputs = vec![both, early];
+        let (first, rest) = graph.split(&[a]);
+        first.validate().unwrap();
+        rest.validate().unwrap();
+        let names = |graph: &Graph| graph.nodes.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&first), ["early", "constant", "deeper"]);
+        assert_eq!(names(&rest), ["late", "constant", "both"]);
+        assert_eq!((first.inputs, first.outputs), (vec![a], vec![deeper, early]));
+        assert_eq!((rest.inputs, rest.outputs), (vec![b, deeper, early], vec![both, early]));
+    }
+}

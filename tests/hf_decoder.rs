@@ -1,0 +1,164 @@
+//! Decoders in folders of Hugging Face's layout against what `transformers` computes with them (pkg-scripts/decoder_cases.py).
+
+#![cfg(all(feature = "text", feature = "cli"))]
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use fewbit::formats::safetensors;
+use fewbit::graph::{Model, Weight};
+use fewbit::runtime::Device;
+use fewbit::tasks::generate::{End, Options};
+use fewbit::tasks::{Decoder, Generator};
+use fewbit::tensor::{DType, Tensor};
+use fewbit::text::Message;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/decoders").join(name)
+}
+
+fn expected(name: &str) -> BTreeMap<String, Tensor> {
+    let bytes = std::fs::read(folder(name).join("expected.safetensors")).unwrap();
+    let mut source = bytes.as_slice();
+    let header = safetensors::read_header(name, bytes.len() as u64, &mut source).unwrap();
+    let one =
+        |entry: &safetensors::Entry| (entry.name.clone(), safetensors::read_tensor(name, entry, &mut source).unwrap());
+    header.tensors.iter().map(one).collect()
+}
+
+/// Fed in pieces of odd sizes, logits of every token.
+fn check(name: &str, dtype: DType) {
+    let model = Model::open(folder(name)).unwrap();
+    let expected = expected(name);
+    let ids: Vec<u32> = expected["ids"].slice::<i64>().unwrap().iter().map(|&id| id as u32).collect();
+    let wanted = expected["logits"].to_f32().unwrap();
+    let mut decoder = Decoder::new(&model, &Device::cpu(2).unwrap()).unwrap();
+    assert_eq!((decoder.context(), decoder.vocabulary()), (128, wanted.len() / ids.len()));
+    let (mut got, mut at) = (Vec::new(), 0);
+    for size in [1, 7, 2, 16, 11] {
+        got.extend(decoder.logits(&ids[..at + size], size).unwrap());
+        at += size;
+    }
+    assert_eq!(at, ids.len());
+    let largest = wanted.iter().fold(0f32, |most, v| most.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(&wanted).enumerate() {
+        // A key or value between two halves may be rounded to either.
+        assert!((g - w).abs() <= 1e-4 * largest, "{name}: logit {i} is {g}, not {w}");
+    }
+    if dtype != DType::F32 {
+        let dense = |(_, weight): &(_, &Weight)| matches!(weight, Weight::Dense(t) if t.shape().len() == 2);
+        assert_eq!(model.graph.weights.iter().filter(dense).count(), 0, "{name}: matrices stay at 16 bits");
+    }
+}
+
+#[test]
+fn llama() {
+    check("llama", DType::F32);
+}
+
+#[test]
+fn llama_in_float16() {
+    check("llama-linear", DType::F16);
+}
+
+#[test]
+fn mistral_in_bfloat16() {
+    check("mistral", DType::BF16);
+}
+
+#[test]
+fn qwen() {
+    check("qwen2", DType::F32);
+    check("qwen3", DType::F32);
+}
+
+#[test]
+fn gemma() {
+    check("gemma3", DType::F32);
+}
+
+/// What cannot be is said.
+#[test]
+fn what_is_wrong_is_named() {
+    let with = |from: &str, to: &str| {
+        let config = std::fs::read_to_string(folder("qwen3").join("config.json")).unwrap();
+        assert!(config.contains(from), "{config}");
+        let weights = std::fs::read(folder("qwen3").join("model.safetensors")).unwrap();
+        fewbit::formats::hf::from_bytes("folder", config.replace(from, to).as_bytes(), &weights)
+            .unwrap_err()
+            .to_string()
+    };
+    for (from, to, said) in [
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "model.layers.2.input_layernorm.weight"),
+        ("\"num_attention_heads\": 4", "\"num_attention_heads\": 0", "num_attention_heads"),
+        ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"relu\"", "`relu`"),
+        ("\"rope_scaling\": null", "\"rope_scaling\": {\"rope_type\": \"longrope\"}", "`longrope`"),
+    ] {
+        let error = with(from, to);
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// A folder with a tokenizer of letters, a chat template, and this token to end texts.
+fn with_tokenizer(stop: u32) -> PathBuf {
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hf_decoder_{stop}"));
+    std::fs::create_dir_all(&made).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(folder("llama").join(file), made.join(file)).unwrap();
+    }
+    let letters = ('a'..='z').chain('A'..='Z').chain(['Ġ', '.', ',', '!', '?', '-', ':', ';']);
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        letters.zip(0u32..).map(|(letter, id)| (letter.to_string(), id.into())).collect();
+    assert_eq!(vocabulary.len(), 60);
+    let level =
+        serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+        "added_tokens": [{"id": 60, "content": "<|turn|>", "special": true, "single_word": false, "lstrip": false,
+                          "rstrip": false, "normalized": false}],
+        "pre_tokenizer": level, "decoder": level,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": [], "dropout": null, "unk_token": null,
+                  "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false},
+    });
+    let template = "{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}<|turn|>";
+    let files = [
+        ("tokenizer.json", tokenizer.to_string()),
+        ("tokenizer_config.json", "{}".into()),
+        ("chat_template.jinja", template.into()),
+        ("generation_config.json", serde_json::json!({"eos_token_id": [stop, 99]}).to_string()),
+    ];
+    for (name, text) in files {
+        std::fs::write(made.join(name), text).unwrap();
+    }
+    made
+}
+
+/// Texts, chats and their end as the folder's files say, from the folder and from a `.fewbit` made of it.
+#[test]
+fn a_folder_generates() {
+    let device = Device::cpu(1).unwrap();
+    let options = Options { max_tokens: 5, ..Options::default() };
+    let run = |model: &Model| {
+        let mut generator = Generator::new(model, &device).unwrap();
+        let message = Message { role: "user".into(), content: "Hello, you.".into() };
+        generator.chat(&[message], &options, |_| ControlFlow::Continue(())).unwrap()
+    };
+    let free = run(&Model::open(with_tokenizer(59)).unwrap());
+    assert_eq!((free.prompt_tokens, free.ids.len(), free.end), (13, 5, End::MaxTokens), "{free:?}");
+    let mut decoder = Decoder::new(&Model::open(folder("llama")).unwrap(), &device).unwrap();
+    let prompt = [60, 33, 4, 11, 11, 14, 54, 52, 24, 14, 20, 53, 60];
+    let logits = decoder.logits(&prompt, 1).unwrap();
+    let first = (0..60u32).max_by(|&a, &b| logits[a as usize].total_cmp(&logits[b as usize])).unwrap();
+    assert_eq!(free.ids[0], first);
+
+    let stopped = Model::open(with_tokenizer(free.ids[2])).unwrap();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hf_decoder.fewbit");
+    stopped.save(&file).unwrap();
+    for model in [stopped, Model::open(&file).unwrap()] {
+        let found = run(&model);
+        let until = free.ids.iter().position(|&id| id == free.ids[2]).unwrap();
+        assert_eq!((found.ids, found.end), (free.ids[..=until].to_vec(), End::Stop));
+    }
+}
