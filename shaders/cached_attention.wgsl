@@ -1,19 +1,20 @@
 // New tokens attend to all up to them, of which the session keeps keys and values (online softmax; Milakov & Gimelshein 2018).
 //
 // feature: full
-// Layout   queries: [tokens, q_heads, head] f32, turned and scaled; keys, values: [positions, kv_heads, words] as
+// Layout   queries: [tokens, q_heads, head] f32, turned as the keys and scaled; keys, values: [positions, kv_heads, words] as
 //          `cached_rows.wgsl` writes them; y: as queries; positions: i64 as (low, high) pairs, counting up.
 // Tiling   a workgroup for a query head of a token. 64 keys at a time: a lane takes a key for its score, then elements of
 //          the head for the sum of values.
 // Cost     reads keys and values once for each query head.
 
 import package::shared::grid::flat_group;
+import package::shared::bits::window;
 
 /// 1: f16; 2: 8 bits; 3: 4 bits.
 override FORM: u32 = 1u;
 
 /// Query heads in groups of `share` have a head of keys; `window`: positions that a token sees.
-struct Params { tokens: u32, q_heads: u32, kv_heads: u32, share: u32, head: u32, words: u32, window: u32, pad0: u32 }
+struct Params { tokens: u32, q_heads: u32, kv_heads: u32, share: u32, head: u32, key_words: u32, value_words: u32, window: u32 }
 
 @group(0) @binding(0) var<storage, read> queries: array<f32>;
 @group(0) @binding(1) var<storage, read> keys: array<u32>;
@@ -37,7 +38,7 @@ var<workgroup> scores: array<f32, LANES>;
 fn score(at: u32) -> f32 {
     var sum = 0.0;
     if FORM == 1u {
-        for (var w = 0u; w < params.words; w++) {
+        for (var w = 0u; w < params.key_words; w++) {
             let pair = unpack2x16float(keys[at + w]);
             sum += query[2u * w] * pair.x + query[2u * w + 1u] * pair.y;
         }
@@ -46,27 +47,33 @@ fn score(at: u32) -> f32 {
     var word = at;
     for (var first = 0u; first < params.head; first += 64u) {
         let len = min(64u, params.head - first);
-        var dot_codes = 0.0;
-        var total = 0.0;
-        if FORM == 2u {
-            for (var e = 0u; e < len; e += 4u) {
-                let codes = bytes(keys[word]);
-                for (var i = 0u; i < 4u; i++) { dot_codes += query[first + e + i] * codes[i]; }
-                word += 1u;
-            }
-        } else {
-            for (var e = 0u; e < len; e += 8u) {
-                for (var i = 0u; i < 8u; i++) {
-                    let q = query[first + e + i];
-                    dot_codes += q * f32((keys[word] >> (4u * i)) & 15u);
-                    total += q;
-                }
-                word += 1u;
-            }
+        let last = word + select((9u * ((len + 1u) / 2u) + 31u) / 32u, (len + 3u) / 4u, FORM == 2u);
+        let scales = unpack2x16float(keys[last]);
+        sum += scales.x * score32(word, first, min(len, 32u));
+        if len > 32u { sum += scales.y * score32(word + select(4u, 8u, FORM == 2u), first + 32u, len - 32u); }
+        word = last + 1u;
+    }
+    return sum;
+}
+
+/// The same of 32 codes or fewer, without their scale; they begin at the word's bit 0, or, the second 32 of a block of
+/// keys of 4 bits, at its bit 16.
+fn score32(word: u32, first: u32, len: u32) -> f32 {
+    var sum = 0.0;
+    if FORM == 2u {
+        for (var e = 0u; e < len; e += 4u) {
+            let codes = bytes(keys[word + e / 4u]);
+            for (var i = 0u; i < 4u; i++) { sum += query[first + e + i] * codes[i]; }
         }
-        let factors = unpack2x16float(keys[word]);
-        word += 1u;
-        sum += dot_codes * factors.x + total * factors.y;
+        return sum;
+    }
+    let begin = first / 32u % 2u * 16u;
+    for (var e = 0u; e < len; e += 2u) {
+        let bit = begin + e / 2u * 9u;
+        let at = word + bit / 32u;
+        let pair = window(keys[at], keys[at + 1u], bit % 32u) & 511u;
+        let b = (pair * 2979u) >> 16u; // a 22nd
+        sum += query[first + e] * (f32(pair - 22u * b) - 10.5) + query[first + e + 1u] * (f32(b) - 10.5);
     }
     return sum;
 }
@@ -84,11 +91,30 @@ fn value(at: u32, e: u32) -> f32 {
     let len = min(64u, params.head - 64u * block);
     if FORM == 2u {
         let word = at + 17u * block;
-        return bytes(values[word + inside / 4u])[inside % 4u] * unpack2x16float(values[word + (len + 3u) / 4u]).x;
+        let scales = unpack2x16float(values[word + (len + 3u) / 4u]);
+        return bytes(values[word + inside / 4u])[inside % 4u] * scales[inside / 32u];
     }
     let word = at + 9u * block;
-    let factors = unpack2x16float(values[word + (len + 7u) / 8u]);
-    return f32((values[word + inside / 8u] >> (4u * (inside % 8u))) & 15u) * factors.x + factors.y;
+    let scales = unpack2x16float(values[word + (len + 7u) / 8u]);
+    return (f32((values[word + inside / 8u] >> (4u * (inside % 8u))) & 15u) - 7.5) * scales[inside / 32u];
+}
+
+/// Element `e` of the head in `query`, turned by Walsh and Hadamard's transform as `cached_rows.wgsl` does it.
+fn turned_back(e: u32) -> f32 {
+    var start = e / 64u * 64u;
+    let len = min(64u, params.head - start);
+    for (var size = 64u; size > 0u; size /= 2u) {
+        if (len & size) == 0u { continue; }
+        if e < start + size {
+            var sum = 0.0;
+            for (var i = 0u; i < size; i++) {
+                sum += select(query[start + i], -query[start + i], (countOneBits((e - start) & i) & 1u) == 1u);
+            }
+            return sum / sqrt(f32(size));
+        }
+        start += size;
+    }
+    return 0.0;
 }
 
 @compute @workgroup_size(64)
@@ -106,15 +132,16 @@ fn cached_attention(
     }
     workgroupBarrier();
 
-    let step = params.kv_heads * params.words;
+    let key_step = params.kv_heads * params.key_words;
+    let value_step = params.kv_heads * params.value_words;
     let end = positions[0] + token + 1u;
     var sums = array<f32, PARTS>();
     var top = LOWEST;
     var total = 0.0;
     for (var begin = end - min(end, params.window); begin < end; begin += LANES) {
         let count = min(LANES, end - begin);
-        let start = (begin * params.kv_heads + kv_head) * params.words;
-        if lane < count { scores[lane] = score(start + lane * step); }
+        let first = begin * params.kv_heads + kv_head;
+        if lane < count { scores[lane] = score(first * params.key_words + lane * key_step); }
         workgroupBarrier();
         let before = top;
         for (var j = 0u; j < count; j++) { top = max(top, scores[j]); }
@@ -128,13 +155,14 @@ fn cached_attention(
             let e = k * LANES + lane;
             if e >= params.head { break; }
             var sum = sums[k] * shrink;
-            for (var j = 0u; j < count; j++) { sum += scores[j] * value(start + j * step, e); }
+            for (var j = 0u; j < count; j++) { sum += scores[j] * value(first * params.value_words + j * value_step, e); }
             sums[k] = sum;
         }
         workgroupBarrier();
     }
-    for (var k = 0u; k < PARTS; k++) {
-        let e = k * LANES + lane;
-        if e < params.head { y[id * params.head + e] = sums[k] / total; }
+    for (var k = 0u; k < PARTS; k++) { query[k * LANES + lane] = sums[k] / total; }
+    workgroupBarrier();
+    for (var e = lane; e < params.head; e += LANES) {
+        if FORM == 1u { y[id * params.head + e] = query[e]; } else { y[id * params.head + e] = turned_back(e); }
     }
 }

@@ -3,15 +3,21 @@
 //
 // feature: full
 // Layout   x: [tokens, heads, head] f32; cosines, sines: [tokens, pairs] f32; positions: i64 as (low, high) pairs, counting up;
-//          y: FORM 0: [tokens, heads, head] f32, times `scale`; else rows `first position + token` of [.., heads, words] words:
-//          1: two f16 a word; 2 and 3: blocks of 64 elements, four integers of 8 bits or eight codes of 4 bits a word, behind
-//          each block a word with its scale and its least value in half precision (0 for integers).
+//          y: FORM 0 and 5: [tokens, heads, head] f32, times `scale`; else rows `first position + token` of
+//          [.., heads, words] words: 1: two f16 a word; 2–4: blocks of 64 elements, turned by Walsh and Hadamard's transform
+//          as 5 is too, and behind each block a word with the scales of its first and second 32 elements in half precision:
+//          2: four integers of 8 bits a word; 3: eight levels of 16 a word; 4: pairs of 22 levels in 9 bits, from the
+//          lowest on. A level is in the middle between steps from 0.
 // Tiling   an invocation a block: two elements of FORM 0 and 1, else 64.
 
 import package::shared::grid::flat_index;
 
-/// 0: f32 in place; 1: f16; 2: 8 bits; 3: 4 bits.
+/// 0: f32 in place; 1: f16; 2: 8 bits; 3: values of 4 bits; 4: keys of 4 bits; 5: f32 in place, in turned blocks.
 override FORM: u32 = 0u;
+/// Words of a whole block, the one with its scales too.
+override BLOCK_WORDS: u32 = 17u;
+/// Half of the levels of 4 bits.
+override HALF: f32 = 8.0;
 /// Pairs that turn are neighbours, else `pairs` apart.
 override INTERLEAVED: bool = false;
 
@@ -55,25 +61,85 @@ fn cached_rows(
         if e + 1u < params.head { y[at + e + 1u] = bitcast<u32>(params.scale * turned(token, at, e + 1u)); }
         return;
     }
-    let out = (positions[0] * params.heads + row) * params.words;
     if FORM == 1u {
+        let out = (positions[0] * params.heads + row) * params.words;
         y[out + block] = halves(turned(token, at, 2u * block), turned(token, at, 2u * block + 1u));
         return;
     }
     let first = 64u * block;
     let len = min(64u, params.head - first);
-    var low = turned(token, at, first);
-    var high = low;
-    for (var e = first + 1u; e < first + len; e++) {
-        let v = turned(token, at, e);
-        low = min(low, v);
-        high = max(high, v);
+    for (var e = 0u; e < len; e++) { x64[e] = turned(token, at, first + e); }
+    hadamard(len);
+    if FORM == 5u {
+        for (var e = 0u; e < len; e++) { y[at + first + e] = bitcast<u32>(params.scale * x64[e]); }
+        return;
     }
+    store(len, (positions[0] * params.heads + row) * params.words + block * BLOCK_WORDS);
+}
+
+/// A block.
+var<private> x64: array<f32, 64>;
+
+/// In pieces that are powers of two.
+fn hadamard(len: u32) {
+    var start = 0u;
+    for (var size = 64u; size > 0u; size /= 2u) {
+        if (len & size) == 0u { continue; }
+        for (var step = 1u; step < size; step *= 2u) {
+            for (var i = 0u; i < size / 2u; i++) {
+                let a = start + i / step * 2u * step + i % step;
+                let sum = x64[a] + x64[a + step];
+                x64[a + step] = x64[a] - x64[a + step];
+                x64[a] = sum;
+            }
+        }
+        let scale = 1.0 / sqrt(f32(size));
+        for (var i = start; i < start + size; i++) { x64[i] *= scale; }
+        start += size;
+    }
+}
+
+/// The block's codes and scales.
+fn store(len: u32, out: u32) {
+    var scales = vec2f();
+    var low = 0u; // the bits to be written
+    var bits = 0u;
+    var at = out;
+    for (var part = 0u; 32u * part < len; part++) {
+        let end = min(len, 32u * part + 32u);
+        var largest = 0.0;
+        for (var e = 32u * part; e < end; e++) { largest = max(largest, abs(x64[e])); }
+        let scale = halved(largest / select(HALF, 127.0, FORM == 2u));
+        scales[part] = scale;
+        for (var e = 32u * part; e < end; e += 2u) {
+            let a = code(x64[e], scale);
+            let b = select(0u, code(x64[min(e + 1u, 63u)], scale), e + 1u < end);
+            var pair = a | (b << 8u);
+            var width = 16u;
+            if FORM == 3u { pair = a | (b << 4u); width = 8u; }
+            if FORM == 4u { pair = a + 22u * b; width = 9u; }
+            low |= pair << bits;
+            bits += width;
+            if bits >= 32u {
+                y[at] = low;
+                at += 1u;
+                bits -= 32u;
+                low = pair >> (width - bits);
+            }
+        }
+    }
+    if bits > 0u { y[at] = low; at += 1u; }
+    y[at] = halves(scales.x, scales.y);
+}
+
+/// Integers of 8 bits, or the number of a level.
+fn code(v: f32, scale: f32) -> u32 {
     if FORM == 2u {
-        store8(token, at, first, len, out + 17u * block, max(-low, high));
-    } else {
-        store4(token, at, first, len, out + 9u * block, low, high);
+        let inverse = select(0.0, 1.0 / scale, scale > 0.0);
+        return bitcast<u32>(i32(clamp(round(v * inverse), -127.0, 127.0))) & 255u;
     }
+    if scale == 0.0 { return 0u; }
+    return u32(clamp(floor(v / scale + HALF), 0.0, 2.0 * HALF - 1.0));
 }
 
 /// The bits of a half, rounded to the nearest: how `pack2x16float` rounds is left to the device.
@@ -91,32 +157,3 @@ fn halves(a: f32, b: f32) -> u32 { return half_bits(a) | (half_bits(b) << 16u); 
 
 /// The factor as its half holds it.
 fn halved(v: f32) -> f32 { return unpack2x16float(half_bits(v)).x; }
-
-fn store8(token: u32, at: u32, first: u32, len: u32, out: u32, largest: f32) {
-    let scale = halved(largest / 127.0);
-    let inverse = select(0.0, 1.0 / scale, scale > 0.0);
-    for (var w = 0u; 4u * w < len; w++) {
-        var word = 0u;
-        for (var i = 0u; i < 4u; i++) {
-            let v = clamp(round(turned(token, at, first + 4u * w + i) * inverse), -127.0, 127.0);
-            word |= (bitcast<u32>(i32(v)) & 255u) << (8u * i);
-        }
-        y[out + w] = word;
-    }
-    y[out + (len + 3u) / 4u] = halves(scale, 0.0);
-}
-
-fn store4(token: u32, at: u32, first: u32, len: u32, out: u32, low: f32, high: f32) {
-    let least = halved(low);
-    let scale = halved((high - least) / 15.0);
-    let inverse = select(0.0, 1.0 / scale, scale > 0.0);
-    for (var w = 0u; 8u * w < len; w++) {
-        var word = 0u;
-        for (var i = 0u; i < 8u; i++) {
-            let v = clamp(round((turned(token, at, first + 8u * w + i) - least) * inverse), 0.0, 15.0);
-            word |= u32(v) << (4u * i);
-        }
-        y[out + w] = word;
-    }
-    y[out + (len + 7u) / 8u] = halves(scale, least);
-}

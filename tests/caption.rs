@@ -9,7 +9,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use fewbit::audio::{LogMel, RATE, Sound};
-use fewbit::graph::Model;
+use fewbit::compress::{Rules, compress};
+use fewbit::graph::{Model, Weight};
 use fewbit::runtime::Device;
 use fewbit::tasks::Captioner;
 use fewbit::tasks::caption::{Caption, Options};
@@ -83,4 +84,147 @@ fn captioned(captioner: &mut Captioner, samples: &[f32], options: &Options) -> C
 fn words(text: &str) -> Vec<String> {
     let word = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     text.split_whitespace().map(word).filter(|word| !word.is_empty()).collect()
+}
+
+/// Words of the first that the second lacks, when both are laid side by side as well as can be.
+fn lost(want: &[String], got: &[String]) -> Vec<String> {
+    // Of the longest common subsequence of what is left of both.
+    let mut longest = vec![vec![0; got.len() + 1]; want.len() + 1];
+    for i in (0..want.len()).rev() {
+        for j in (0..got.len()).rev() {
+            longest[i][j] = match want[i] == got[j] {
+                true => longest[i + 1][j + 1] + 1,
+                false => longest[i + 1][j].max(longest[i][j + 1]),
+            };
+        }
+    }
+    let (mut i, mut j, mut lost) = (0, 0, Vec::new());
+    while i < want.len() {
+        match j < got.len() {
+            true if want[i] == got[j] => (i, j) = (i + 1, j + 1),
+            true if longest[i][j + 1] > longest[i + 1][j] => j += 1,
+            _ => {
+                lost.push(want[i].clone());
+                i += 1;
+            }
+        }
+    }
+    lost
+}
+
+#[test]
+fn greedy_ids_are_the_references() {
+    let Some(model) = whisper() else { return };
+    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    // A GPU that computes on the CPU takes a second for some tokens.
+    for clip in clips().iter().take(if on_gpu() { 1 } else { usize::MAX }) {
+        let mut samples = samples(clip);
+        samples.truncate(30 * RATE as usize);
+        let caption = captioned(&mut captioner, &samples, &Options::default());
+        assert_eq!((&caption.ids, &caption.text), (&clip.tokens, &clip.text), "{}", clip.file);
+        assert_eq!(caption.segments.len(), 1);
+    }
+    let on_host = |session: &fewbit::runtime::Session| {
+        let nodes = session.report().unwrap().nodes.into_iter();
+        nodes.filter(|n| on_gpu() && n.place != "gpu").map(|n| n.name).collect::<Vec<_>>()
+    };
+    assert_eq!(captioner.sessions().map(on_host), [const { Vec::<String>::new() }; 2]);
+}
+
+/// The reference's features are of the clips as they were before they were stored with loss.
+#[test]
+fn features_are_the_references() {
+    for clip in clips() {
+        let features = LogMel::new(80, 3_000).window(&samples(&clip)).unwrap();
+        let values: Vec<f64> = features.slice::<f32>().unwrap().iter().map(|&v| v.into()).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let std = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        println!("{}: {min} {max} {mean} {std}", clip.file);
+        let Mel { min: a, max: b, mean: c, std: d } = clip.mel;
+        for (got, want, most) in [(min, a, 0.02), (max, b, 0.02), (mean, c, 0.05), (std, d, 0.05)] {
+            assert!((got - want).abs() < most, "{}: {got} instead of {want}", clip.file);
+        }
+    }
+}
+
+/// Clips one after the other, longer than two windows: no word is lost at borders.
+#[test]
+fn sound_longer_than_a_window() {
+    let Some(model) = whisper().filter(|_| !on_gpu()) else { return };
+    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let clips = clips();
+    let order = [&clips[1], &clips[0], &clips[0]];
+    let all: Vec<f32> = order.iter().flat_map(|clip| samples(clip)).collect();
+    assert!(all.len() > 70 * RATE as usize);
+    let caption = captioned(&mut captioner, &all, &Options::default());
+    let want: Vec<String> = order.iter().flat_map(|clip| words(&clip.text)).collect();
+    let lost = lost(&want, &words(&caption.text));
+    assert!(lost.is_empty(), "{lost:?} of {}", caption.text);
+    assert!(words(&caption.text).len() <= want.len() + 2, "{}", caption.text);
+    assert!((caption.seconds - all.len() as f64 / f64::from(RATE)).abs() < 1e-6);
+    let mut last = 0.0;
+    for segment in &caption.segments {
+        assert!(segment.start >= last && segment.end > segment.start, "{segment:?} after {last}");
+        last = segment.end;
+    }
+    assert!(caption.segments.len() > 10 && last <= caption.seconds);
+}
+
+#[test]
+fn times_of_one_window_and_silence() {
+    let Some(model) = whisper().filter(|_| !on_gpu()) else { return };
+    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let clip = &clips()[0];
+    let timed = Options { timestamps: true, ..Options::default() };
+    let caption = captioned(&mut captioner, &samples(clip), &timed);
+    assert!(caption.segments.len() >= 4, "{:?}", caption.segments);
+    assert!(lost(&words(&clip.text), &words(&caption.text)).is_empty(), "{}", caption.text);
+    // The caller may have had enough.
+    let mut sound = Sound::from_samples(&samples(clip), RATE).unwrap();
+    let stopped = captioner.caption(&mut sound, &timed, |_| ControlFlow::Break(())).unwrap();
+    assert_eq!(stopped.segments, caption.segments[..1]);
+    let silence = captioned(&mut captioner, &vec![0.0; 5 * RATE as usize], &Options::default());
+    assert!(words(&silence.text).len() < 4, "{}", silence.text);
+}
+
+/// Eight bits a weight, by way of a file.
+#[test]
+fn few_bits_hear_as_much() {
+    let Some(mut model) = whisper().filter(|_| !on_gpu()) else { return };
+    for weight in model.graph.weights.values_mut() {
+        if let Weight::Encoded(encoded) = weight {
+            *weight = Weight::Dense(encoded.to_dense().unwrap());
+        }
+    }
+    let rules = Rules::parse(&["affine:8:group=64".into()], None, None).unwrap();
+    compress(&mut model, &rules, &[], &device(), |_| ()).unwrap();
+    let file = std::env::temp_dir().join(format!("fewbit-whisper-{}.fewbit", std::process::id()));
+    model.save(&file).unwrap();
+    let (small, bytes) = (Model::open(&file).unwrap(), std::fs::metadata(&file).unwrap().len());
+    std::fs::remove_file(&file).unwrap();
+    // 37.8 million weights, and 2 MB of tokenizer.
+    assert!(bytes < 46_000_000, "{bytes} bytes");
+    let clip = &clips()[0];
+    let caption = captioned(&mut Captioner::new(&small, &device()).unwrap(), &samples(clip), &Options::default());
+    assert!(lost(&words(&clip.text), &words(&caption.text)).is_empty(), "{}", caption.text);
+}
+
+#[test]
+fn what_cannot_be_heard_is_refused() {
+    let error = Captioner::new(&Model::default(), &Device::cpu(1).unwrap()).err().unwrap().to_string();
+    assert!(error.contains("no input of sound"), "{error}");
+    let Some(mut model) = whisper().filter(|_| !on_gpu()) else { return };
+    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let mut refused = |samples: &[f32], options: &Options| {
+        let mut sound = Sound::from_samples(samples, RATE).unwrap();
+        captioner.caption(&mut sound, options, |_| ControlFlow::Continue(())).unwrap_err().to_string()
+    };
+    assert!(refused(&[], &Options::default()).contains("no samples"));
+    let german = Options { language: Some("de".into()), ..Options::default() };
+    assert!(refused(&[0.1; 8_000], &german).contains("English alone"));
+    model.manifest.extra.shift_remove("tokenizer");
+    let error = Captioner::new(&model, &device()).err().unwrap().to_string();
+    assert!(error.contains("no tokenizer"), "{error}");
 }

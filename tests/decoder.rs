@@ -50,7 +50,7 @@ fn plain() -> Config {
 const SIZES: Sizes = Sizes { hidden: 44, head: 20, inner: 70, vocabulary: 91, biases: false, tied: true, norms: 0 };
 
 fn check(name: &str, config: &Config, sizes: Sizes, pieces: &[usize]) {
-    check_kept(name, config, sizes, pieces, (KvKind::F16, reference::f16), rand::random());
+    check_kept(name, config, sizes, pieces, (KvKind::F16, [reference::f16; 2]), rand::random());
 }
 
 /// Feeds the pieces and compares the logits of each with the reference's for the tokens so far.
@@ -59,7 +59,7 @@ fn check_kept(
     config: &Config,
     sizes: Sizes,
     pieces: &[usize],
-    (kind, keep): (KvKind, reference::Keep),
+    (kind, keep): (KvKind, [reference::Keep; 2]),
     seed: u64,
 ) {
     let mut random = StdRng::seed_from_u64(seed);
@@ -149,7 +149,8 @@ fn partial_and_stretched_rotation() {
 /// The seed is fixed: a value between two codes may go either way by the last bit of what came before.
 #[test]
 fn fewer_bits() {
-    for (kind, keep) in [(KvKind::Q8, reference::q8 as reference::Keep), (KvKind::Q4, reference::q4)] {
+    let eight: [reference::Keep; 2] = [reference::q8; 2];
+    for (kind, keep) in [(KvKind::Q8, eight), (KvKind::Q4, [reference::keys4, reference::values4])] {
         check_kept("ragged", &plain(), SIZES, &[6, 1, 30, 1], (kind, keep), 1);
         // More than a block, the last of which is short.
         let rope = Rope { dims: 70, ..plain().rope };

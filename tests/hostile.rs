@@ -9,11 +9,13 @@ mod crafted;
 mod heap;
 #[path = "hostile/mutate.rs"]
 mod mutate;
+#[path = "whisper/ct2.rs"]
+mod whisper_ct2;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use fewbit::formats::{hf, npy, onnx, torch_legacy};
+use fewbit::formats::{ct2, hf, npy, onnx, torch_legacy};
 use fewbit::graph::{Dim, Model};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{Tensor, TensorType};
@@ -32,6 +34,10 @@ const FREE: usize = 1 << 20;
 /// What a photo may take whatever its file: four million pixels in the widest format, twice.
 const FREE_PHOTO: usize = 128 << 20;
 
+/// What sound may take whatever its file: buffers of the decoders, and a second of it.
+#[cfg(feature = "audio")]
+const FREE_SOUND: usize = 16 << 20;
+
 const RUN_LIMIT: usize = 16 << 20;
 
 #[derive(Clone, Copy)]
@@ -41,6 +47,9 @@ enum Parser {
     Npy,
     Photo,
     Folder,
+    #[cfg(feature = "audio")]
+    Sound,
+    Speech,
 }
 
 /// A folder in one file (`corpus::folder`).
@@ -48,6 +57,17 @@ fn folder(bytes: &[u8]) -> Result<Model, fewbit::Error> {
     let Some((len, rest)) = bytes.split_first_chunk() else { return hf::from_bytes("hostile", b"", b"") };
     let (config, weights) = rest.split_at((u32::from_le_bytes(*len) as usize).min(rest.len()));
     hf::from_bytes("hostile", config, weights)
+}
+
+/// Reads sound a second at a time, as far as one minute.
+#[cfg(feature = "audio")]
+fn sound(bytes: &[u8]) -> Result<(), fewbit::Error> {
+    let mut sound = fewbit::audio::Sound::from_bytes("hostile", bytes.to_vec())?;
+    for _ in 0..60 {
+        let mut samples = Vec::new();
+        sound.fill(&mut samples, fewbit::audio::RATE as usize)?;
+    }
+    Ok(())
 }
 
 /// Reads a file, and says how much memory that took.
@@ -58,6 +78,11 @@ fn consume(parser: Parser, bytes: &[u8]) -> (Result<Option<Model>, fewbit::Error
         Parser::Npy => npy::read("hostile", bytes).map(|_| None),
         Parser::Photo => Photo::decode("hostile", bytes).map(|_| None),
         Parser::Folder => folder(bytes).map(Some),
+        #[cfg(feature = "audio")]
+        Parser::Sound => sound(bytes).map(|()| None),
+        Parser::Speech => {
+            ct2::read("hostile", bytes.len() as u64, bytes).map(|graph| Some(Model { graph, ..Model::default() }))
+        }
     })
 }
 
@@ -92,7 +117,12 @@ struct Verdict {
 
 /// What is wrong with how a file was received, if anything. A slow machine gets three tries at the second.
 fn judge(parser: Parser, bytes: &[u8]) -> Result<Verdict, String> {
-    let free = if matches!(parser, Parser::Photo) { FREE_PHOTO } else { FREE };
+    let free = match parser {
+        Parser::Photo => FREE_PHOTO,
+        #[cfg(feature = "audio")]
+        Parser::Sound => FREE_SOUND,
+        _ => FREE,
+    };
     let mut times = Vec::new();
     for _ in 0..3 {
         let started = Instant::now();
@@ -131,6 +161,9 @@ fn every_broken_file_is_received_well() {
         ("nbits", Parser::Model, corpus::nbits()),
     ];
     files.extend(corpus::FOLDERS.map(|name| (name, Parser::Folder, corpus::folder(name))));
+    files.push(("ct2", Parser::Speech, corpus::ct2()));
+    #[cfg(feature = "audio")]
+    files.extend(corpus::SOUNDS.map(|name| (name, Parser::Sound, corpus::sound(name))));
     files.extend(corpus::photos().into_iter().map(|(name, file)| (name, Parser::Photo, file)));
     // More for a longer search than a test run has time for.
     let rounds = std::env::var("FEWBIT_HOSTILE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
@@ -194,6 +227,11 @@ fn corpus_is_valid() {
     assert!(corpus::resigned(&corpus::fewbit(), <[u8]>::to_vec) == corpus::fewbit());
     for file in [corpus::plain_safetensors(), corpus::gguf(), corpus::nbits()] {
         Model::from_bytes("corpus", &file).unwrap();
+    }
+    consume(Parser::Speech, &corpus::ct2()).0.unwrap();
+    #[cfg(feature = "audio")]
+    for name in corpus::SOUNDS {
+        sound(&corpus::sound(name)).unwrap();
     }
     for name in corpus::FOLDERS {
         folder(&corpus::folder(name)).unwrap();

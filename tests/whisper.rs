@@ -5,6 +5,8 @@
 
 #![cfg(all(feature = "full", feature = "cli"))]
 
+#[path = "whisper/ct2.rs"]
+mod ct2;
 #[path = "whisper/reference.rs"]
 mod reference;
 
@@ -12,7 +14,9 @@ use std::collections::BTreeMap;
 
 use fewbit::cpu::Threads;
 use fewbit::cpu::simd::Level;
+use fewbit::formats::{ct2 as format, safetensors};
 use fewbit::graph::{Model, Weight};
+use fewbit::models::speech::Rules;
 use fewbit::models::whisper::{self, Config, FEATURES};
 use fewbit::runtime::{Device, Session};
 use fewbit::tasks::Decoder;
@@ -94,15 +98,63 @@ fn windows_and_tokens() {
 fn the_whole_graph() {
     let mut random = StdRng::seed_from_u64(3);
     let weights = random_weights(&config(), &SIZES, &mut random);
-    let heard = features(&SIZES, &mut random);
-    let want = forward(&config(), &SIZES, &weights, heard.slice::<f32>().unwrap(), &[7, 30, 2, 2]);
+    check_whole("whole", &graph(&weights).unwrap(), &weights, &mut random);
+}
+
+/// Logits of a model in one piece against those of the weights.
+fn check_whole(what: &str, model: &Model, weights: &BTreeMap<String, Tensor>, random: &mut StdRng) {
+    let heard = features(&SIZES, random);
+    let want = forward(&config(), &SIZES, weights, heard.slice::<f32>().unwrap(), &[7, 30, 2, 2]);
     let row = |values: &[i64]| Tensor::new([1, values.len()], values).unwrap();
     let (ids, positions, keep) = (row(&[7, 30, 2, 2]), row(&[0, 1, 2, 3]), Tensor::new([4], &[0i64, 1, 2, 3]).unwrap());
-    let mut session = Session::new(&graph(&weights).unwrap(), &devices()[0]).unwrap();
+    let mut session = Session::new(model, &devices()[0]).unwrap();
     let inputs = [(FEATURES, &heard), ("input_ids", &ids), ("position_ids", &positions), ("logits_to_keep", &keep)];
     let got = session.run(&inputs).unwrap();
-    assert_near("whole", got[0].1.slice().unwrap(), &want);
+    assert_near(what, got[0].1.slice().unwrap(), &want);
 }
+
+/// The weights in half precision, and what they are worth.
+fn halved(weights: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let half = |tensor: &Tensor| {
+        let values: Vec<half::f16> = tensor.slice::<f32>().unwrap().iter().map(|&v| half::f16::from_f32(v)).collect();
+        Tensor::new(tensor.shape(), &values).unwrap()
+    };
+    weights.iter().map(|(name, tensor)| (name.clone(), half(tensor))).collect()
+}
+
+/// CTranslate2's file and Hugging Face's folder, in both precisions.
+#[test]
+fn files_hold_the_weights() {
+    let mut random = StdRng::seed_from_u64(4);
+    let weights = random_weights(&config(), &SIZES, &mut random);
+    for weights in [weights.clone(), halved(&weights)] {
+        let bytes = ct2::model_bin(&config(), &weights);
+        let graph = format::read("test", bytes.len() as u64, &bytes[..]).unwrap();
+        check_whole("CTranslate2", &Model { graph, ..Model::default() }, &weights, &mut random);
+        let error = format::read("test", 500, &bytes[..500]).unwrap_err().to_string();
+        assert!(error.contains("cut short"), "{error}");
+
+        let folder = std::env::temp_dir().join(format!("fewbit-whisper-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.json"), CONFIG).unwrap();
+        std::fs::write(folder.join("generation_config.json"), r#"{"suppress_tokens": [3, -1, 5]}"#).unwrap();
+        std::fs::write(folder.join("tokenizer.json"), r#"{"version": "1.0"}"#).unwrap();
+        let types: Vec<_> = weights.iter().map(|(name, tensor)| (name.clone(), tensor.ty().clone())).collect();
+        let mut file = safetensors::write_header(&types, &BTreeMap::new()).unwrap();
+        weights.values().for_each(|tensor| file.extend(tensor.bytes()));
+        std::fs::write(folder.join("model.safetensors"), file).unwrap();
+        let model = Model::open(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        check_whole("Hugging Face", &model, &weights, &mut random);
+        assert_eq!(model.manifest.task.as_deref(), Some("automatic-speech-recognition"));
+        assert_eq!(model.manifest.extra["context"], SIZES.context);
+        assert_eq!(model.manifest.extra["tokenizer"]["version"], "1.0");
+        assert_eq!(Rules::of(&model.manifest), Rules { suppress: vec![3, 5], suppress_begin: vec![2] });
+    }
+}
+
+const CONFIG: &str = r#"{"model_type": "whisper", "encoder_layers": 2, "encoder_attention_heads": 3, "decoder_layers": 3,
+    "decoder_attention_heads": 2, "suppress_tokens": [1], "begin_suppress_tokens": [2]}"#;
 
 #[test]
 fn what_is_no_whisper_is_refused() {

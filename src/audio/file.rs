@@ -1,6 +1,6 @@
 //! WAV, MP3, FLAC and Ogg Vorbis files, packet by packet.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Cause;
@@ -17,6 +17,8 @@ const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 /// Frames by which the length that a compressed file tells may differ from what it holds: what encoders put in front.
 const SLACK: u64 = 4_096;
 
+const NO_SOUND: &str = "no sound that can be read: expected WAV, MP3, FLAC or Ogg Vorbis";
+
 /// An open file.
 pub struct File {
     name: String,
@@ -27,11 +29,14 @@ pub struct File {
     /// Frames that the file says it has, and those that have come.
     frames: Option<u64>,
     seen: u64,
+    /// Whether its last bytes are there, as far as its format tells.
+    ends: bool,
 }
 
 impl File {
     /// Reads as far as the first samples. `name` names the file in messages.
-    pub fn open(name: &str, source: Box<dyn MediaSource>) -> Result<Self> {
+    pub fn open(name: &str, mut source: Box<dyn MediaSource>) -> Result<Self> {
+        let ends = ends(&mut source).map_err(|e| Error::io(name, e))?;
         let stream = MediaSourceStream::new(source, Default::default());
         let probed = symphonia::default::get_probe().probe(
             &Hint::new(),
@@ -41,7 +46,8 @@ impl File {
         );
         let format = probed.map_err(|cause| match cause {
             Cause::IoError(e) if e.kind() != ErrorKind::UnexpectedEof => Error::io(name, e),
-            _ => Error::format(name, "no sound that can be read: expected WAV, MP3, FLAC or Ogg Vorbis"),
+            Cause::IoError(_) => Error::format(name, format!("it is incomplete, or {NO_SOUND}")),
+            _ => Error::format(name, NO_SOUND),
         })?;
         let unsupported = |what: &str| Error::Unsupported(format!("{name}: {what}"));
         let track = format.default_track(TrackType::Audio).ok_or_else(|| unsupported("no sound in it"))?;
@@ -54,7 +60,7 @@ impl File {
         let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default());
         let decoder = decoder.map_err(|cause| unsupported(&cause.to_string()))?;
         let (track, frames) = (track.id, track.num_frames);
-        Ok(File { name: name.into(), format, decoder, track, rate, frames, seen: 0 })
+        Ok(File { name: name.into(), format, decoder, track, rate, frames, seen: 0, ends })
     }
 
     /// Samples a second.
@@ -102,6 +108,7 @@ impl File {
     fn end(&self) -> Result<Option<Vec<f32>>> {
         match self.frames {
             Some(frames) if self.seen.saturating_add(SLACK) < frames => Err(self.cut_short()),
+            _ if !self.ends => Err(self.cut_short()),
             _ => Ok(None),
         }
     }
@@ -123,4 +130,32 @@ impl File {
             }
         }
     }
+}
+
+/// An Ogg page has at most this many bytes (RFC 3533, section 6).
+const PAGE: u64 = 65_307;
+const OGG: &[u8] = b"OggS";
+/// Where a page says what it is, and that it is the last.
+const FLAGS: usize = 5;
+const LAST: u8 = 4;
+
+/// False for an Ogg file without the page that says that it is the last. Other formats say their length, if they say it, in
+/// front.
+fn ends(source: &mut Box<dyn MediaSource>) -> io::Result<bool> {
+    if !source.is_seekable() {
+        return Ok(true);
+    }
+    let mut first = Vec::new();
+    source.by_ref().take(OGG.len() as u64).read_to_end(&mut first)?;
+    let mut ends = true;
+    if first == OGG {
+        let len = source.seek(SeekFrom::End(0))?;
+        source.seek(SeekFrom::Start(len.saturating_sub(PAGE)))?;
+        let mut tail = Vec::new();
+        source.by_ref().take(PAGE).read_to_end(&mut tail)?;
+        let page = tail.windows(OGG.len()).rposition(|bytes| bytes == OGG);
+        ends = page.and_then(|at| tail.get(at + FLAGS)).is_some_and(|flags| flags & LAST != 0);
+    }
+    source.seek(SeekFrom::Start(0))?;
+    Ok(ends)
 }

@@ -11,7 +11,7 @@ use super::gemm::{Epilogue, Operand, Product, Strided, with_scratch};
 use super::simd::{Level, fma, math, multiversion};
 use super::{Call, Kernel, Prepare, Prepared, numeric};
 use crate::Result;
-use crate::ops::cached_attention::{CachedOptions, CachedShape, missing, span};
+use crate::ops::cached_attention::{CachedOptions, CachedShape, KvKind, hadamard, missing, span};
 
 pub const KERNELS: &[Kernel] =
     &[Kernel { op: "fewbit.CachedAttention", run: cached_attention, prepare: Some(prepare), encoded_inputs: &[] }];
@@ -69,7 +69,7 @@ fn cached_attention(call: &mut Call) -> Result<()> {
     };
     let turn = Turn { half: shape.rotated / 2, interleaved: options.interleaved, cos: &cos, sin: &sin };
     remember(&shape, &turn, &numeric::to_f32(k)?, &numeric::to_f32(v)?, &mut cache);
-    let queries = arrange(&shape, &turn, options.scale, &numeric::to_f32(q)?);
+    let queries = arrange(&shape, &turn, options.scale, &numeric::to_f32(q)?, cache.is_turned());
     let threads = call.threads;
     let job = Job { shape, options, level: threads.level(), cache: &cache, first, queries: &queries };
     let [out, ..] = &mut *call.outputs else { return Ok(()) };
@@ -106,7 +106,8 @@ fn remember(shape: &CachedShape, turn: &Turn, keys: &[f32], values: &[f32], cach
 }
 
 /// Queries, turned and scaled, with those that share keys side by side: `[kv_heads, tokens, share, head]`.
-fn arrange(shape: &CachedShape, turn: &Turn, scale: f32, q: &[f32]) -> Vec<f32> {
+/// `as_kept`: turned once more, as the cache turns keys.
+fn arrange(shape: &CachedShape, turn: &Turn, scale: f32, q: &[f32], as_kept: bool) -> Vec<f32> {
     let group = shape.share() * shape.head;
     let mut queries = vec![0f32; q.len()];
     for (i, to) in queries.chunks_exact_mut(group).enumerate() {
@@ -114,8 +115,16 @@ fn arrange(shape: &CachedShape, turn: &Turn, scale: f32, q: &[f32]) -> Vec<f32> 
         to.copy_from_slice(&q[(token * shape.kv_heads + kv_head) * group..][..group]);
         to.chunks_exact_mut(shape.head).for_each(|head| turn.apply(token, head));
         to.iter_mut().for_each(|v| *v *= scale);
+        if as_kept {
+            to.chunks_exact_mut(shape.head).for_each(turn_blocks);
+        }
     }
     queries
+}
+
+/// What a cache of 4 bits does to a head, and undoes.
+fn turn_blocks(head: &mut [f32]) {
+    head.chunks_mut(KvKind::BLOCK).for_each(hadamard);
 }
 
 fn tasks<'a>(shape: &CachedShape, y: &'a mut [f32]) -> Vec<Task<'a>> {
@@ -172,6 +181,9 @@ impl Job<'_> {
             for (y, (sums, totals)) in y.into_iter().zip(rows) {
                 for ((y, sum), total) in y.chunks_exact_mut(head).zip(sums.chunks_exact(head)).zip(totals) {
                     y.iter_mut().zip(sum).for_each(|(y, v)| *y = v / total);
+                    if self.cache.is_turned() {
+                        turn_blocks(y);
+                    }
                 }
             }
         });

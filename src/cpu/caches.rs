@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use half::f16;
 
-use super::simd::{Level, fma, lookup, multiversion};
-use crate::ops::cached_attention::KvKind;
+use super::simd::{Level, lookup, multiversion};
+use crate::ops::cached_attention::{KvKind, hadamard};
 
 /// The caches of a session by the number that nodes give.
 #[derive(Default)]
@@ -45,8 +45,8 @@ impl Cache {
     /// fewer, or heads of another size.
     pub fn cut(&mut self, tokens: usize, heads: usize, width: usize) -> Option<()> {
         if tokens == 0 {
-            let empty = || (0..heads).map(|_| Rows::new(self.kind, width)).collect();
-            (self.keys, self.values, self.tokens) = (empty(), empty(), 0);
+            let empty = |levels| (0..heads).map(|_| Rows::new(self.kind, levels, width)).collect();
+            (self.keys, self.values, self.tokens) = (empty(KvKind::KEY_LEVELS), empty(KvKind::VALUE_LEVELS), 0);
         }
         let fits = self.keys.len() == heads && self.keys.iter().all(|rows| rows.width == width);
         if !fits || tokens > self.tokens {
@@ -66,6 +66,11 @@ impl Cache {
         self.tokens += 1;
     }
 
+    /// Whether heads are turned as `hadamard` does it.
+    pub fn is_turned(&self) -> bool {
+        self.kind != KvKind::F16
+    }
+
     /// Bytes that keys and values take.
     pub fn bytes(&self) -> usize {
         self.keys.iter().chain(&self.values).map(|rows| 2 * rows.halves.len() + rows.codes.len()).sum()
@@ -75,24 +80,26 @@ impl Cache {
 /// Vectors of one head.
 pub struct Rows {
     kind: KvKind,
+    /// Of those of 4 bits.
+    levels: u32,
     width: usize,
-    /// Elements in half precision; of codes the scale of each block, and its least value for those of 4 bits.
+    /// Elements in half precision; of codes the scales.
     halves: Vec<u16>,
-    /// Signed integers, or two codes of 4 bits a byte, the first in the lower half.
+    /// Signed integers; or pairs of codes, 9 bits each for keys and 8 for values, a block at a time from the lowest bit on.
     codes: Vec<u8>,
 }
 
 impl Rows {
-    fn new(kind: KvKind, width: usize) -> Self {
-        Rows { kind, width, halves: Vec::new(), codes: Vec::new() }
+    fn new(kind: KvKind, levels: u32, width: usize) -> Self {
+        Rows { kind, levels, width, halves: Vec::new(), codes: Vec::new() }
     }
 
     /// Halves and codes of a row.
     fn sizes(&self) -> [usize; 2] {
         match self.kind {
             KvKind::F16 => [self.width, 0],
-            KvKind::Q8 => [self.width.div_ceil(KvKind::BLOCK), self.width],
-            KvKind::Q4 => [2 * self.width.div_ceil(KvKind::BLOCK), self.width.div_ceil(2)],
+            KvKind::Q8 => [self.width.div_ceil(KvKind::STEP), self.width],
+            KvKind::Q4 => [self.width.div_ceil(KvKind::STEP), code_bytes(self.levels, self.width)],
         }
     }
 
@@ -106,30 +113,51 @@ impl Rows {
         let half = |v: f32| f16::from_f32(v).to_bits();
         match self.kind {
             KvKind::F16 => self.halves.extend(row.iter().map(|&v| half(v))),
-            KvKind::Q8 => {
+            KvKind::Q8 | KvKind::Q4 => {
                 for block in row.chunks(KvKind::BLOCK) {
-                    let scale = f16::from_f32(block.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0);
-                    let inverse = if scale > f16::ZERO { scale.to_f32().recip() } else { 0.0 };
-                    self.halves.push(scale.to_bits());
-                    self.codes.extend(block.iter().map(|v| (v * inverse).round().clamp(-127.0, 127.0) as i8 as u8));
+                    let mut turned = [0f32; KvKind::BLOCK];
+                    let turned = &mut turned[..block.len()];
+                    turned.copy_from_slice(block);
+                    hadamard(turned);
+                    if self.kind == KvKind::Q8 { self.push8(turned) } else { self.push4(turned) }
                 }
-            }
-            KvKind::Q4 => {
-                let mut codes = Vec::with_capacity(row.len() + 1);
-                for block in row.chunks(KvKind::BLOCK) {
-                    let low = f16::from_f32(block.iter().copied().fold(f32::INFINITY, f32::min));
-                    let high = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    let scale = f16::from_f32((high - low.to_f32()) / 15.0);
-                    let inverse = if scale > f16::ZERO { scale.to_f32().recip() } else { 0.0 };
-                    self.halves.extend([scale.to_bits(), low.to_bits()]);
-                    codes.extend(block.iter().map(|v| ((v - low.to_f32()) * inverse).round().clamp(0.0, 15.0) as u8));
-                }
-                self.codes.extend(codes.chunks(2).map(|pair| pair[0] | pair.get(1).unwrap_or(&0) << 4));
             }
         }
     }
 
-    /// Writes rows of `range` as f32.
+    /// Adds a turned block.
+    fn push8(&mut self, block: &[f32]) {
+        for part in block.chunks(KvKind::STEP) {
+            let scale = f16::from_f32(part.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0);
+            let inverse = if scale > f16::ZERO { scale.to_f32().recip() } else { 0.0 };
+            self.halves.push(scale.to_bits());
+            self.codes.extend(part.iter().map(|v| (v * inverse).round().clamp(-127.0, 127.0) as i8 as u8));
+        }
+    }
+
+    /// Adds a turned block.
+    fn push4(&mut self, block: &[f32]) {
+        let mut codes = [0u32; KvKind::BLOCK];
+        for (part, codes) in block.chunks(KvKind::STEP).zip(codes.chunks_mut(KvKind::STEP)) {
+            let step = step_of(part, self.levels);
+            self.halves.push(step.to_bits());
+            codes.iter_mut().zip(part).for_each(|(code, v)| *code = code_of(*v, step.to_f32(), self.levels));
+        }
+        let (mut word, mut bits) = (0u32, 0);
+        for pair in codes[..block.len()].chunks(2) {
+            word |= (pair[0] + self.levels * pair.get(1).unwrap_or(&0)) << bits;
+            bits += pair_bits(self.levels);
+            while bits >= 8 {
+                self.codes.push(word as u8);
+                (word, bits) = (word >> 8, bits - 8);
+            }
+        }
+        if bits > 0 {
+            self.codes.push(word as u8);
+        }
+    }
+
+    /// Writes rows of `range` as f32, those of 4 bits as they were turned.
     pub fn read(&self, level: Level, range: Range<usize>, out: &mut [f32]) {
         let [halves, codes] = self.sizes();
         let halves = &self.halves[range.start * halves..range.end * halves];
@@ -137,7 +165,7 @@ impl Rows {
         match self.kind {
             KvKind::F16 => lookup::widen(level, halves, out),
             KvKind::Q8 => read8(level, halves, codes, self.width, out),
-            KvKind::Q4 => read4(level, halves, codes, self.width, out),
+            KvKind::Q4 => read4(level, halves, codes, self.width, self.levels, out),
         }
     }
 }
@@ -148,10 +176,10 @@ multiversion! {
 
 #[inline(always)]
 fn read8_body<const FMA: bool>(halves: &[u16], codes: &[u8], width: usize, out: &mut [f32]) {
-    let per_row = width.div_ceil(KvKind::BLOCK);
+    let per_row = width.div_ceil(KvKind::STEP);
     let rows = out.chunks_exact_mut(width).zip(codes.chunks_exact(width)).zip(halves.chunks_exact(per_row));
     for ((out, codes), scales) in rows {
-        let blocks = out.chunks_mut(KvKind::BLOCK).zip(codes.chunks(KvKind::BLOCK));
+        let blocks = out.chunks_mut(KvKind::STEP).zip(codes.chunks(KvKind::STEP));
         for ((out, codes), &scale) in blocks.zip(scales) {
             let scale = f16::from_bits(scale).to_f32();
             out.iter_mut().zip(codes).for_each(|(out, &code)| *out = f32::from(code as i8) * scale);
@@ -159,23 +187,76 @@ fn read8_body<const FMA: bool>(halves: &[u16], codes: &[u8], width: usize, out: 
     }
 }
 
+/// Bits of two codes.
+fn pair_bits(levels: u32) -> usize {
+    (levels * levels - 1).ilog2() as usize + 1
+}
+
+/// Bytes of the codes of a row.
+fn code_bytes(levels: u32, width: usize) -> usize {
+    let block = |len: usize| (pair_bits(levels) * len.div_ceil(2)).div_ceil(8);
+    width / KvKind::BLOCK * block(KvKind::BLOCK) + block(width % KvKind::BLOCK)
+}
+
+/// The number of the level nearest to `v`: level i is worth `(i + ½ − levels / 2) · step`.
+fn code_of(v: f32, step: f32, levels: u32) -> u32 {
+    if step > 0.0 { (v / step + levels as f32 / 2.0).floor().clamp(0.0, (levels - 1) as f32) as u32 } else { 0 }
+}
+
+/// With which the largest number is half a step above the last level.
+fn step_of(part: &[f32], levels: u32) -> f16 {
+    f16::from_f32(part.iter().fold(0f32, |m, v| m.max(v.abs())) / (levels as f32 / 2.0))
+}
+
 multiversion! {
-    fn read4 = read4_body(halves: &[u16], codes: &[u8], width: usize, out: &mut [f32])
+    fn read4 = read4_body(halves: &[u16], codes: &[u8], width: usize, levels: u32, out: &mut [f32])
 }
 
 #[inline(always)]
-fn read4_body<const FMA: bool>(halves: &[u16], codes: &[u8], width: usize, out: &mut [f32]) {
-    let (per_row, row_codes) = (2 * width.div_ceil(KvKind::BLOCK), width.div_ceil(2));
+fn read4_body<const FMA: bool>(halves: &[u16], codes: &[u8], width: usize, levels: u32, out: &mut [f32]) {
+    let (bits, half) = (pair_bits(levels), levels as f32 / 2.0 - 0.5);
+    // What each pair of codes is worth, in steps.
+    let mut pairs = [[0f32; 2]; 512];
+    for (code, pair) in (0..levels * levels).zip(&mut pairs) {
+        *pair = [(code % levels) as f32 - half, (code / levels) as f32 - half];
+    }
+    let (per_row, row_codes) = (width.div_ceil(KvKind::STEP), code_bytes(levels, width));
     let rows = out.chunks_exact_mut(width).zip(codes.chunks_exact(row_codes)).zip(halves.chunks_exact(per_row));
-    for ((out, codes), halves) in rows {
-        let blocks = out.chunks_mut(KvKind::BLOCK).zip(codes.chunks(KvKind::BLOCK / 2));
-        for ((out, codes), pair) in blocks.zip(halves.chunks_exact(2)) {
-            let (scale, low) = (f16::from_bits(pair[0]).to_f32(), f16::from_bits(pair[1]).to_f32());
-            for (out, &code) in out.chunks_mut(2).zip(codes) {
-                for (out, code) in out.iter_mut().zip([code & 15, code >> 4]) {
-                    *out = fma::<FMA>(f32::from(code), scale, low);
+    for ((out, mut codes), halves) in rows {
+        for (block, halves) in out.chunks_mut(KvKind::BLOCK).zip(halves.chunks(KvKind::BLOCK / KvKind::STEP)) {
+            let (own, behind) = codes.split_at((bits * block.len().div_ceil(2)).div_ceil(8));
+            codes = behind;
+            let mut at = 0;
+            for (part, &step) in block.chunks_mut(KvKind::STEP).zip(halves) {
+                let step = f16::from_bits(step).to_f32();
+                for out in part.chunks_mut(2) {
+                    let next = own.get(at / 8 + 1).copied().unwrap_or(0);
+                    let word = u16::from_le_bytes([own[at / 8], next]) >> (at % 8);
+                    let pair = pairs[usize::from(word) & ((1 << bits) - 1)];
+                    out.iter_mut().zip(pair).for_each(|(out, v)| *out = v * step);
+                    at += bits;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(kind: KvKind, width: usize) -> usize {
+        let mut cache = Cache::new(kind);
+        cache.cut(0, 3, width).unwrap();
+        let row = vec![0.5; 3 * width];
+        cache.push(&row, &row);
+        cache.bytes()
+    }
+
+    #[test]
+    fn bits_of_an_element() {
+        assert_eq!([KvKind::F16, KvKind::Q8, KvKind::Q4].map(|kind| bytes(kind, 64)), [768, 408, 228]);
+        // 4.75 bits of 16, less than 0.3.
+        assert_eq!(bytes(KvKind::Q4, 128) as f64 / bytes(KvKind::F16, 128) as f64, 4.75 / 16.0);
     }
 }

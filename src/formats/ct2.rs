@@ -22,6 +22,9 @@ pub const WEIGHTS: &str = "model.bin";
 
 const VERSION: u32 = 6;
 
+/// Memory that a variable costs beside its elements, about.
+const VARIABLE_COST: u64 = 400;
+
 const KIND: &str = "WhisperSpec";
 
 /// Activations by number; Whisper has the one with the error function.
@@ -53,8 +56,12 @@ pub fn read(file: &str, len: u64, source: impl Read) -> Result<crate::graph::Gra
         return Err(Error::Unsupported(what));
     }
     reader.u32()?;
+    let count = reader.u32()?;
+    if u64::from(count) * VARIABLE_COST > 3 * len + (1 << 19) {
+        return Err(Error::format(file, format!("has {count} variables, nearly all of them empty")));
+    }
     let mut variables = BTreeMap::new();
-    for _ in 0..reader.u32()? {
+    for _ in 0..count {
         let (name, tensor) = reader.variable()?;
         if variables.insert(name.clone(), tensor).is_some() {
             return Err(Error::format(file, format!("variable `{name}` occurs twice")));

@@ -26,20 +26,24 @@ fn cached_attention(e: &mut Emit) -> Result<()> {
     let input = e.graph_input_of(3).ok_or_else(|| e.unsupported("positions that are no input of the model"))?;
     let kind = e.kv_kind();
     let words = row_words(kind, s.head);
-    let cache = e.cache(options.cache, s.kv_heads * words)?;
+    let cache = e.cache(options.cache, words.map(|words| s.kv_heads * words))?;
     e.use_cache(CacheUse { cache: cache.clone(), input });
     let [keys, values] = cache.buffers.clone().map(Operand::kept);
     let queries = e.scratch(s.tokens * s.q_heads * s.head)?;
     let none = e.absent();
     let angles = if angles.is_some() { [e.input(4)?, e.input(5)?] } else { [none.clone(), none.clone()] };
 
-    let turn = Turn { shape: s, interleaved: options.interleaved, words };
+    let turn = Turn { shape: s, interleaved: options.interleaved };
+    let (at, [key_form, value_form]) = (if kind == KvKind::F16 { 0 } else { 5 }, forms(kind));
     let x = e.input(0)?;
-    turn.rows(e, [x, angles[0].clone(), angles[1].clone(), queries.clone()], s.q_heads, s.rotated, 0, options.scale)?;
+    let queries_rows = Rows { heads: s.q_heads, rotated: s.rotated, form: at, words: 0, scale: options.scale };
+    turn.rows(e, [x, angles[0].clone(), angles[1].clone(), queries.clone()], queries_rows)?;
     let x = e.input(1)?;
-    turn.rows(e, [x, angles[0].clone(), angles[1].clone(), keys.clone()], s.kv_heads, s.rotated, form(kind), 1.0)?;
+    let keys_rows = Rows { heads: s.kv_heads, rotated: s.rotated, form: key_form, words: words[0], scale: 1.0 };
+    turn.rows(e, [x, angles[0].clone(), angles[1].clone(), keys.clone()], keys_rows)?;
     let x = e.input(2)?;
-    turn.rows(e, [x, none.clone(), none, values.clone()], s.kv_heads, 0, form(kind), 1.0)?;
+    let values_rows = Rows { heads: s.kv_heads, rotated: 0, form: value_form, words: words[1], scale: 1.0 };
+    turn.rows(e, [x, none.clone(), none, values.clone()], values_rows)?;
 
     let params = attention::Params {
         tokens: u32_of(s.tokens)?,
@@ -47,66 +51,83 @@ fn cached_attention(e: &mut Emit) -> Result<()> {
         kv_heads: u32_of(s.kv_heads)?,
         share: u32_of(s.share())?,
         head: u32_of(s.head)?,
-        words: u32_of(words)?,
+        key_words: u32_of(words[0])?,
+        value_words: u32_of(words[1])?,
         window: u32::try_from(options.window).unwrap_or(u32::MAX),
-        pad0: 0,
     };
     let operands = [queries, keys, values, e.input(3)?, e.output(0)?];
-    let overrides = [("FORM", form(kind).into())];
+    let overrides = [("FORM", value_form.into())];
     e.dispatch(&attention::SHADER, &overrides, &operands, &params, grid(s.tokens * s.q_heads)?)
 }
 
-/// The shaders' number of a kind.
-fn form(kind: KvKind) -> u32 {
+/// The shaders' numbers of keys and values of a kind.
+fn forms(kind: KvKind) -> [u32; 2] {
     match kind {
-        KvKind::F16 => 1,
-        KvKind::Q8 => 2,
-        KvKind::Q4 => 3,
+        KvKind::F16 => [1, 1],
+        KvKind::Q8 => [2, 2],
+        KvKind::Q4 => [4, 3],
     }
 }
 
-/// Words of a row of one head.
-fn row_words(kind: KvKind, head: usize) -> usize {
-    let blocks = head.div_ceil(KvKind::BLOCK);
-    match kind {
-        KvKind::F16 => head.div_ceil(2),
-        // The last block may be shorter; the ones before are whole words.
-        KvKind::Q8 => head.div_ceil(4) + blocks,
-        KvKind::Q4 => head.div_ceil(8) + blocks,
+/// Words of a row of one head of keys, and of values.
+fn row_words(kind: KvKind, head: usize) -> [usize; 2] {
+    if kind == KvKind::F16 {
+        return [head.div_ceil(2); 2];
+    }
+    // The last block may be shorter; the ones before are whole.
+    let row = |form| head / KvKind::BLOCK * block_words(form, KvKind::BLOCK) + block_words(form, head % KvKind::BLOCK);
+    forms(kind).map(row)
+}
+
+/// Words of a block of so many elements, with the one for its scales.
+fn block_words(form: u32, len: usize) -> usize {
+    match form {
+        _ if len == 0 => 0,
+        2 => len.div_ceil(4) + 1,
+        3 => len.div_ceil(8) + 1,
+        _ => (9 * len.div_ceil(2)).div_ceil(32) + 1,
     }
 }
 
 struct Turn {
     shape: CachedShape,
     interleaved: bool,
+}
+
+/// What becomes of an input.
+struct Rows {
+    heads: usize,
+    /// Elements of a head that turn.
+    rotated: usize,
+    form: u32,
+    /// Of a row of a head.
     words: usize,
+    scale: f32,
 }
 
 impl Turn {
     /// Of an input, cosines, sines and where the rows go.
-    fn rows(
-        &self,
-        e: &mut Emit,
-        [x, cos, sin, out]: [Operand; 4],
-        heads: usize,
-        rotated: usize,
-        form: u32,
-        scale: f32,
-    ) -> Result<()> {
+    fn rows(&self, e: &mut Emit, [x, cos, sin, out]: [Operand; 4], rows: Rows) -> Result<()> {
         let head = self.shape.head;
-        let blocks = head.div_ceil(if form < 2 { PAIR } else { KvKind::BLOCK });
-        let count = self.shape.tokens * heads * blocks;
+        let blocks = head.div_ceil(if rows.form < 2 { PAIR } else { KvKind::BLOCK });
+        let count = self.shape.tokens * rows.heads * blocks;
         let params = rows::Params {
-            heads: u32_of(heads)?,
+            heads: u32_of(rows.heads)?,
             head: u32_of(head)?,
-            pairs: u32_of(rotated / 2)?,
+            pairs: u32_of(rows.rotated / 2)?,
             blocks: u32_of(blocks)?,
             count: u32_of(count)?,
-            words: u32_of(self.words)?,
-            scale,
+            words: u32_of(rows.words)?,
+            scale: rows.scale,
             pad0: 0,
         };
-        let overrides = [("FORM", form.into()), ("INTERLEAVED", u32::from(self.interleaved).into())];
+        let levels = if rows.form == 4 { KvKind::KEY_LEVELS } else { KvKind::VALUE_LEVELS };
+        let overrides = [
+            ("FORM", rows.form.into()),
+            ("INTERLEAVED", u32::from(self.interleaved).into()),
+            ("HALF", f64::from(levels) / 2.0),
+            ("BLOCK_WORDS", block_words(rows.form, KvKind::BLOCK) as f64),
+        ];
         let operands = [x, cos, sin, e.input(3)?, out];
         e.dispatch(&rows::SHADER, &overrides, &operands, &params, grid(count.div_ceil(64))?)
     }

@@ -21,12 +21,12 @@ struct State {
     known: HashMap<usize, Arc<Cache>>,
 }
 
-/// One layer's keys and values: `[capacity, heads, words]` each.
+/// One layer's keys and values: `[capacity, heads, words]` each, of words of their own.
 pub struct Cache {
     pub buffers: [wgpu::Buffer; 2],
     pub capacity: usize,
-    /// Words of a token.
-    words: usize,
+    /// Words of a token's keys and values.
+    words: [usize; 2],
     tokens: AtomicUsize,
 }
 
@@ -39,7 +39,7 @@ impl Caches {
     }
 
     /// The cache of this number, with `words` words a token; made, empty, on first use and where it had other sizes.
-    pub fn get(&self, device: &GpuDevice, number: usize, words: usize) -> Result<Arc<Cache>> {
+    pub fn get(&self, device: &GpuDevice, number: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
         let mut state = lock(&self.state);
         if let Some(cache) = state.known.get(&number).filter(|cache| cache.words == words) {
             return Ok(cache.clone());
@@ -79,9 +79,9 @@ impl Default for Caches {
 }
 
 impl Cache {
-    fn new(device: &GpuDevice, capacity: usize, words: usize) -> Result<Self> {
-        let buffer = || device.storage("cache", capacity.saturating_mul(words).saturating_mul(4));
-        Ok(Cache { buffers: [buffer()?, buffer()?], capacity, words, tokens: AtomicUsize::new(0) })
+    fn new(device: &GpuDevice, capacity: usize, words: [usize; 2]) -> Result<Self> {
+        let buffer = |words: usize| device.storage("cache", capacity.saturating_mul(words).saturating_mul(4));
+        Ok(Cache { buffers: [buffer(words[0])?, buffer(words[1])?], capacity, words, tokens: AtomicUsize::new(0) })
     }
 
     /// Notes that a run brings in tokens `first ..= last`. False if there is no room, or if tokens before are missing.

@@ -206,9 +206,9 @@ impl<'a> Emit<'a> {
         self.weights.caches.kind
     }
 
-    /// The session's cache of this number, with `words` words a token.
+    /// The session's cache of this number, with so many words of keys and of values a token.
     #[cfg(feature = "full")]
-    pub fn cache(&self, number: usize, words: usize) -> Result<Arc<Cache>> {
+    pub fn cache(&self, number: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
         self.weights.caches.get(self.device, number, words)
     }
 

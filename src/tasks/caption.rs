@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::decoder::Decoder;
 use super::language::Language;
-use super::timestamps::Marks;
+use super::whisper_tokens::Tokens;
 use crate::audio::{LogMel, RATE, Sound};
 use crate::graph::{Dim, Graph, Model};
 use crate::models::speech::Rules;
@@ -37,23 +37,6 @@ pub struct Captioner {
     mel: LogMel,
     rules: Rules,
     tokens: Tokens,
-}
-
-/// Tokens that steer the model.
-struct Tokens {
-    start: u32,
-    no_times: u32,
-    silence: Option<u32>,
-    marks: Marks,
-    /// Only of models of several languages.
-    many: Option<Languages>,
-}
-
-struct Languages {
-    transcribe: u32,
-    translate: u32,
-    /// Of each language.
-    ids: std::ops::Range<u32>,
 }
 
 /// How speech is written down.
@@ -98,6 +81,13 @@ struct Heard {
     silence: f64,
 }
 
+impl Heard {
+    /// Whether nobody speaks, and what was made of it is noise.
+    fn is_silence(&self) -> bool {
+        self.silence > SILENCE && self.likelihood < LEAST_LIKELY
+    }
+}
+
 impl Captioner {
     /// The model must be a Whisper with its tokenizer in the manifest.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
@@ -112,7 +102,7 @@ impl Captioner {
         Ok(Captioner {
             encoder: Session::new(&part(encoder), device)?,
             decoder: Decoder::conditional(&part(decoder), device)?,
-            tokens: Tokens::of(&language)?,
+            tokens: Tokens::of(&language.tokenizer)?,
             language,
             mel: LogMel::new(mels, frames),
             rules: Rules::of(&model.manifest),
@@ -171,7 +161,7 @@ impl Captioner {
                 true => self.tokens.marks.spans(&heard.ids, seconds),
                 false => (self.tokens.marks.spans(&heard.ids, seconds).0, seconds),
             };
-            let silent = heard.silence > SILENCE && heard.likelihood < LEAST_LIKELY;
+            let silent = heard.is_silence();
             for span in spans.into_iter().filter(|span| !silent && !span.ids.is_empty()) {
                 let at = |within: f64| seconds_of(begin) + within.min(seconds);
                 let text = self.language.tokenizer.decode(&span.ids)?;
@@ -243,8 +233,7 @@ impl Captioner {
     async fn heard(&mut self, prompt: &[u32], timed: bool, seed: u64) -> Result<Heard> {
         let mut heard = self.attempt(prompt, timed, Sampling { temperature: 0.0, ..Sampling::default() }).await?;
         for &temperature in &TEMPERATURES[1..] {
-            let silent = heard.silence > SILENCE && heard.likelihood < LEAST_LIKELY;
-            if silent || (heard.likelihood >= LEAST_LIKELY && !self.repeats(&heard.ids)?) {
+            if heard.is_silence() || (heard.likelihood >= LEAST_LIKELY && !self.repeats(&heard.ids)?) {
                 break;
             }
             let sampling = Sampling { temperature, seed, ..Sampling::default() };
@@ -304,32 +293,6 @@ impl Captioner {
         Ok(text.len() as f64 > MOST_COMPRESSION * packed.len() as f64)
     }
 }
-
-impl Tokens {
-    fn of(language: &Language) -> Result<Self> {
-        let tokenizer = &language.tokenizer;
-        let need = |text: &str| {
-            let what = || Error::Unsupported(format!("the model's tokenizer has no token {text}: it is no Whisper's"));
-            tokenizer.special(text).ok_or_else(what)
-        };
-        let (start, end, no_times) =
-            (need("<|startoftranscript|>")?, need("<|endoftext|>")?, need("<|notimestamps|>")?);
-        let (transcribe, translate) = (need("<|transcribe|>")?, need("<|translate|>")?);
-        // Marks have the ids after all others; most tokenizers do not list them.
-        let marks = Marks { first: no_times + 1, end };
-        // Texts of models of English have one token less.
-        let many = (end > ENGLISH_END).then_some(Languages {
-            transcribe,
-            translate,
-            ids: start + 1..translate.min(transcribe),
-        });
-        let silence = tokenizer.special("<|nospeech|>").or_else(|| tokenizer.special("<|nocaptions|>"));
-        Ok(Tokens { start, no_times, silence, marks, many })
-    }
-}
-
-/// The token that ends texts of models of English.
-const ENGLISH_END: u32 = 50_256;
 
 fn seconds_of(samples: usize) -> f64 {
     samples as f64 / f64::from(RATE)

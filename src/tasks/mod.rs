@@ -21,6 +21,8 @@ pub mod perplexity;
 pub mod stop;
 #[cfg(feature = "audio")]
 mod timestamps;
+#[cfg(feature = "audio")]
+mod whisper_tokens;
 #[cfg(all(feature = "text", feature = "cli"))]
 pub mod windows;
 

@@ -17,34 +17,62 @@ pub fn f16(row: &[f64]) -> Vec<f64> {
     row.iter().map(|&v| halved(v)).collect()
 }
 
-/// Blocks of 64 as integers.
-pub fn q8(row: &[f64]) -> Vec<f64> {
+/// Parts of 32 elements of turned blocks of 64, as `part` keeps them, turned back.
+fn in_parts(row: &[f64], part: impl Fn(&[f64], f64) -> Vec<f64>) -> Vec<f64> {
+    let largest = |part: &[f64]| part.iter().fold(0f64, |m, v| m.max(v.abs()));
     let block = |block: &[f64]| {
-        let scale = halved(block.iter().fold(0f64, |m, v| m.max(v.abs())) / 127.0);
-        block.iter().map(|v| (v / scale).round().clamp(-127.0, 127.0) * scale).collect::<Vec<_>>()
+        let kept: Vec<f64> = turned(block).chunks(32).flat_map(|p| part(p, largest(p))).collect();
+        turned(&kept)
     };
     row.chunks(64).flat_map(block).collect()
 }
 
-/// Blocks of 64 as codes.
-pub fn q4(row: &[f64]) -> Vec<f64> {
-    let block = |block: &[f64]| {
-        let low = halved(block.iter().copied().fold(f64::INFINITY, f64::min));
-        let scale = halved((block.iter().copied().fold(f64::NEG_INFINITY, f64::max) - low) / 15.0);
-        block.iter().map(|v| ((v - low) / scale).round().clamp(0.0, 15.0) * scale + low).collect::<Vec<_>>()
-    };
-    row.chunks(64).flat_map(block).collect()
+/// Integers.
+pub fn q8(row: &[f64]) -> Vec<f64> {
+    in_parts(row, |part, largest| {
+        let scale = halved(largest / 127.0);
+        part.iter().map(|v| (v / scale).round().clamp(-127.0, 127.0) * scale).collect()
+    })
+}
+
+/// `levels` numbers in the middle between steps.
+fn q4(row: &[f64], levels: f64) -> Vec<f64> {
+    in_parts(row, |part, largest| {
+        let step = halved(largest / (levels / 2.0));
+        let level = |v: &f64| (v / step + levels / 2.0).floor().clamp(0.0, levels - 1.0) + 0.5 - levels / 2.0;
+        part.iter().map(|v| level(v) * step).collect()
+    })
+}
+
+pub fn keys4(row: &[f64]) -> Vec<f64> {
+    q4(row, 22.0)
+}
+
+pub fn values4(row: &[f64]) -> Vec<f64> {
+    q4(row, 16.0)
+}
+
+/// Element i of n, a power of two: Σ ±x[j] / √n with the sign of the bits that i and j share; 70 elements as 64, 4 and 2.
+fn turned(block: &[f64]) -> Vec<f64> {
+    if block.is_empty() {
+        return Vec::new();
+    }
+    let (piece, rest) = block.split_at(1 << block.len().ilog2());
+    let sign = |i: usize, j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let sum = |i: usize| piece.iter().enumerate().map(|(j, v)| sign(i, j) * v).sum::<f64>();
+    let own = (0..piece.len()).map(|i| sum(i) / (piece.len() as f64).sqrt());
+    own.chain(turned(rest)).collect()
 }
 
 struct Reference<'a> {
     config: &'a Config,
     sizes: &'a Sizes,
     weights: &'a Weights,
-    keep: Keep,
+    keep: [Keep; 2],
 }
 
 /// Logits after each token, `[tokens, vocabulary]`.
-pub fn forward(config: &Config, sizes: &Sizes, weights: &Weights, keep: Keep, ids: &[i64]) -> Vec<f64> {
+pub fn forward(config: &Config, sizes: &Sizes, weights: &Weights, keep: [Keep; 2], ids: &[i64]) -> Vec<f64> {
     let net = Reference { config, sizes, weights, keep };
     let mut kept = vec![(Vec::new(), Vec::new()); config.layers];
     let embedding = net.get("token_embd.weight").unwrap();
@@ -109,9 +137,9 @@ impl Reference<'_> {
             all
         };
         let queries = heads("attn_q");
-        let kept = |x: Vec<f64>| x.chunks_exact(head).flat_map(self.keep).collect();
-        keys.push(kept(heads("attn_k")));
-        values.push(kept(self.linear(layer, "attn_v", &normal)));
+        let kept = |x: Vec<f64>, keep: Keep| x.chunks_exact(head).flat_map(keep).collect();
+        keys.push(kept(heads("attn_k"), self.keep[0]));
+        values.push(kept(self.linear(layer, "attn_v", &normal), self.keep[1]));
         let first = window.map_or(0, |w| (position + 1).saturating_sub(w.size));
         let scale = config.scale.map_or(1.0 / (head as f64).sqrt(), f64::from);
         let mut seen = Vec::new();

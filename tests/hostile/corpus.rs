@@ -244,3 +244,53 @@ pub fn folder(name: &str) -> Vec<u8> {
         (encodings(&format!("{name}/config.json")), encodings(&format!("{name}/model.safetensors")));
     [&(config.len() as u32).to_le_bytes()[..], &config, &weights].concat()
 }
+
+/// A Whisper of one layer each.
+pub fn ct2() -> Vec<u8> {
+    use fewbit::models::whisper::Config;
+    let config =
+        Config { file: "ct2".into(), encoder_layers: 1, encoder_heads: 2, decoder_layers: 1, decoder_heads: 2 };
+    let mut weights = BTreeMap::new();
+    let mut add = |name: String, shape: &[usize]| {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i % 7) as f32 / 8.0 - 0.4).collect();
+        weights.insert(name, Tensor::new(shape, &values).unwrap());
+    };
+    let mut both = |name: String, shape: &[usize]| {
+        add(format!("{name}.weight"), shape);
+        add(format!("{name}.bias"), &shape[..1]);
+    };
+    both("model.encoder.conv1".into(), &[4, 3, 3]);
+    both("model.encoder.conv2".into(), &[4, 4, 3]);
+    for part in ["encoder", "decoder"] {
+        both(format!("model.{part}.embed_positions"), &[5, 4]);
+        both(format!("model.{part}.layer_norm"), &[4]);
+        both(format!("model.{part}.layers.0.final_layer_norm"), &[4]);
+        both(format!("model.{part}.layers.0.fc1"), &[6, 4]);
+        both(format!("model.{part}.layers.0.fc2"), &[4, 6]);
+        for attention in ["self_attn", "encoder_attn"] {
+            both(format!("model.{part}.layers.0.{attention}_layer_norm"), &[4]);
+            for projection in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+                both(format!("model.{part}.layers.0.{attention}.{projection}"), &[4, 4]);
+            }
+        }
+    }
+    both("model.decoder.embed_tokens".into(), &[9, 4]);
+    crate::whisper_ct2::model_bin(&config, &weights)
+}
+
+#[cfg(feature = "audio")]
+pub const SOUNDS: [&str; 4] = ["wav", "flac", "mp3", "ogg"];
+
+/// A short tone.
+#[cfg(feature = "audio")]
+pub fn sound(name: &str) -> Vec<u8> {
+    if name == "wav" {
+        let mut file =
+            b"RIFF\x24\x10\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\0\x10\0\0"
+                .to_vec();
+        file.extend((0..4096).map(|i| (128.0 + 90.0 * (f64::from(i) / 3.0).sin()) as u8));
+        return file;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/speech/tone").with_extension(name);
+    std::fs::read(path).unwrap()
+}
