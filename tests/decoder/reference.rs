@@ -58,7 +58,7 @@ fn turned(block: &[f64]) -> Vec<f64> {
         return Vec::new();
     }
     let (piece, rest) = block.split_at(1 << block.len().ilog2());
-    let sign = |i: usize, j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |i: usize, j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let sum = |i: usize| piece.iter().enumerate().map(|(j, v)| sign(i, j) * v).sum::<f64>();
     let own = (0..piece.len()).map(|i| sum(i) / (piece.len() as f64).sqrt());
     own.chain(turned(rest)).collect()
