@@ -8,7 +8,7 @@ mod onnx;
 
 use std::path::PathBuf;
 
-use fewbit::compress::{Rules, compress};
+use fewbit::compress::{Rules, Sample, compress};
 use fewbit::graph::{Attr, Attrs, Dim, Graph, Model, ValueId, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{DType, Tensor};
@@ -238,8 +238,9 @@ fn outputs(model: &Model, samples: &[Tensor]) -> Vec<Vec<f32>> {
 
 fn calibrated(model: &Model, encoding: &str, samples: &[Tensor]) -> Model {
     let mut model = model.clone();
+    let samples: Vec<Sample> = samples.iter().map(|x| vec![x.clone()]).collect();
     let rules = Rules::parse(&[encoding.to_string()], None, None).unwrap();
-    compress(&mut model, &rules, samples, &Device::cpu(1).unwrap(), |_| ()).unwrap();
+    compress(&mut model, &rules, &samples, &Device::cpu(1).unwrap(), |_| ()).unwrap();
     model
 }
 

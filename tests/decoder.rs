@@ -7,6 +7,8 @@
 
 #[path = "decoder/reference.rs"]
 mod reference;
+#[path = "decoder/weights.rs"]
+mod weights;
 
 use fewbit::cpu::Threads;
 use fewbit::cpu::simd::Level;
@@ -17,7 +19,8 @@ use fewbit::runtime::{Device, KvKind, Session};
 use fewbit::tensor::Tensor;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reference::{Sizes, forward, random_weights};
+use reference::forward;
+use weights::{Sizes, random_weights};
 
 fn devices() -> Vec<Device> {
     if std::env::var("FEWBIT_TEST_DEVICE").as_deref() == Ok("gpu") {

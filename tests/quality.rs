@@ -6,10 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fewbit::compress::{Rules, compress};
+use fewbit::compress::{Rules, Sample, compress};
 use fewbit::graph::{ImageInput, Model};
 use fewbit::runtime::{Device, Session};
-use fewbit::tensor::Tensor;
 use fewbit::vision::{Photo, image_tensor};
 
 const CALIBRATION: [&str; 4] = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"];
@@ -40,7 +39,7 @@ fn scored(cache: &Path) -> Vec<(Photo, usize)> {
 }
 
 /// Crops of the calibration photos, of all sizes down to two fifths, along a diagonal.
-fn samples(cache: &Path, input: &ImageInput) -> Vec<Tensor> {
+fn samples(cache: &Path, input: &ImageInput) -> Vec<Sample> {
     let mut samples = Vec::new();
     for name in CALIBRATION {
         let photo = Photo::open(cache.join("photos").join(name)).unwrap();
@@ -48,7 +47,7 @@ fn samples(cache: &Path, input: &ImageInput) -> Vec<Tensor> {
             let side = photo.width().min(photo.height()) * (20 - 12 * view / VIEWS) / 20;
             let place = |room: usize| room * (view * 3 % VIEWS) / VIEWS;
             let crop = photo.crop(place(photo.width() - side), place(photo.height() - side), side, side).unwrap();
-            samples.push(image_tensor(&crop, &ImageInput { crop: 1.0, ..input.clone() }).unwrap());
+            samples.push(vec![image_tensor(&crop, &ImageInput { crop: 1.0, ..input.clone() }).unwrap()]);
         }
     }
     samples

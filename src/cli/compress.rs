@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::global::Global;
 use super::{models, print};
-use crate::compress::{self, Progress, Rules};
+use crate::compress::{self, Progress, Rules, Sample};
 use crate::graph::{ImageInput, Model, Weight};
 use crate::tensor::Tensor;
 use crate::vision::{Photo, image_tensor};
@@ -23,8 +23,9 @@ pub struct Options {
     /// How to store weights: ENCODING for all, or REGEX=ENCODING; the first match wins
     #[arg(long, required = true, value_name = "[REGEX=]ENCODING")]
     weights: Vec<String>,
-    /// Photos, or .npy files of the model's input, whose activations guide the rounding
-    #[arg(long, value_name = "DIR")]
+    /// What the model is like in use, so that rounding suits it: a folder of photos or of .npy files of the model's input;
+    /// for a language model a file of text
+    #[arg(long, value_name = "DIR|TEXT")]
     calibrate: Option<PathBuf>,
     /// Only weights whose name matches
     #[arg(long, value_name = "REGEX")]
@@ -45,6 +46,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let mut model = models::open(&options.source)?;
     options.manifest.apply(&mut model)?;
     let samples = match &options.calibrate {
+        Some(path) if path.is_file() => windows(path, &model)?,
         Some(folder) => samples(folder, &model)?,
         None => Vec::new(),
     };
@@ -91,8 +93,19 @@ fn weight_bytes(model: &Model) -> usize {
     model.graph.weights.values().map(Weight::bytes).sum()
 }
 
+#[cfg(not(feature = "text"))]
+fn windows(_: &Path, _: &Model) -> Result<Vec<Sample>> {
+    Err(Error::Unsupported("this program is built without `text`, which calibrating with a text needs".into()))
+}
+
+#[cfg(feature = "text")]
+fn windows(file: &Path, model: &Model) -> Result<Vec<Sample>> {
+    let text = std::fs::read_to_string(file).map_err(|e| Error::io(file.display().to_string(), e))?;
+    crate::tasks::windows(model, &text)
+}
+
 /// Every photo or .npy file of a folder, in the order of their names.
-fn samples(folder: &Path, model: &Model) -> Result<Vec<Tensor>> {
+fn samples(folder: &Path, model: &Model) -> Result<Vec<Sample>> {
     let io = |e| Error::io(folder.display().to_string(), e);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(io)?
@@ -103,14 +116,14 @@ fn samples(folder: &Path, model: &Model) -> Result<Vec<Tensor>> {
     let mut samples = Vec::new();
     for file in &files {
         if file.extension().is_some_and(|e| e == "npy") {
-            samples.push(crate::formats::npy::open(file)?);
+            samples.push(vec![crate::formats::npy::open(file)?]);
             continue;
         }
         let image = model.manifest.image.as_ref().ok_or_else(|| {
             let what = "calibration photos need a model that says how a photo becomes its input";
             Error::Usage(format!("{what}; give `image` with `--manifest FILE`, or .npy files"))
         })?;
-        samples.extend(views(&Photo::open(file)?, image)?);
+        samples.extend(views(&Photo::open(file)?, image)?.into_iter().map(|view| vec![view]));
     }
     if samples.is_empty() {
         return Err(Error::Usage(format!("{}: nothing to calibrate with", folder.display())));

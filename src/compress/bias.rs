@@ -1,7 +1,7 @@
 //! Biases that take back the mean error of each output (Nagel et al. 2019, §4.2).
 
 use super::feedback::Statistics;
-use super::targets::Target;
+use super::targets::{Target, dense};
 use crate::Result;
 use crate::graph::{Graph, ValueId, Weight};
 use crate::tensor::Tensor;
@@ -38,11 +38,11 @@ pub fn lost(old: &Tensor, new: &Weight, mean: &[f32]) -> Result<Vec<f32>> {
 
 /// `b += (W − Ŵ) · mean(x)`, before `weight` replaces the dense one in the graph.
 pub fn correct(graph: &mut Graph, target: &Target, weight: &Weight, statistics: &Statistics) -> Result<()> {
-    let Some(Weight::Dense(old)) = graph.weights.get(&target.weight) else { return Ok(()) };
+    let old = dense(graph, target)?.into_owned();
     let (rows, mean) = (old.shape().first().copied().unwrap_or(0), statistics.mean());
     let Some(bias) = of(graph, target, rows).filter(|_| !statistics.shared && old.len() == rows * mean.len()) else {
         return Ok(());
     };
-    let by = lost(old, weight, &mean)?;
+    let by = lost(&old, weight, &mean)?;
     shift(graph, bias, &by)
 }

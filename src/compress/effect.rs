@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 
 use super::bias;
-use super::calibrate::{Inputs, only_input};
+use super::calibrate::{Inputs, Sample, of_tokens};
 use super::encode::{encode, fitting};
 use super::feedback::Statistics;
+use super::front::Front;
 use super::report::{output_error, weight_error};
 use super::spec::{Factors, Spec};
-use super::targets::Target;
-use crate::graph::{Model, Weight};
-use crate::runtime::{Device, Session};
-use crate::tensor::Tensor;
-use crate::{Error, Result};
+use super::targets::{Target, dense};
+use crate::Result;
+use crate::graph::Model;
+use crate::runtime::Device;
 
-/// Samples that are run with each layer's error.
+/// Samples that are run with each layer's error; a window of text has many positions.
 const SAMPLES: usize = 4;
+const WINDOWS: usize = 1;
 /// The error that is made.
 const CRUDE: Spec = Spec::Palette { bits: 3, rows: None, dim: 1, factors: Factors::PerRow };
 
@@ -26,49 +27,53 @@ pub fn effects(
     model: &Model,
     targets: &[&Target],
     statistics: &HashMap<Inputs, Statistics>,
-    samples: &[Tensor],
+    samples: &[Sample],
     device: &Device,
     mut progress: impl FnMut(),
 ) -> Result<Vec<f64>> {
-    let some: Vec<&Tensor> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).collect();
-    let exact = if some.is_empty() { Vec::new() } else { outputs(model, &some, device)? };
-    let one = |target: &&Target| {
-        let dense = model.graph.weights.get(&target.weight).and_then(Weight::dense);
-        let dense = dense.ok_or_else(|| Error::Usage(format!("`{}` is already in a few-bit encoding", target.name)))?;
-        if some.is_empty() {
-            let norm: f64 = dense.slice::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum();
-            return Ok(1.0 / norm.max(f64::MIN_POSITIVE));
-        }
-        let crude = encode(dense, &CRUDE, None)?;
-        let statistics = target.inputs.and_then(|inputs| statistics.get(&inputs));
-        let statistics = fitting(dense, statistics);
-        let layer = match statistics {
-            Some(s) => output_error(dense, &crude, s)?.0,
-            None => weight_error(dense, &crude)?.0,
-        };
-        let mut changed = model.clone();
-        // The mean error will be taken back, so it must not count here.
-        if let Some(s) = statistics {
-            bias::correct(&mut changed.graph, target, &crude, s)?;
-        }
-        changed.graph.weights.insert(target.weight, crude);
-        let whole = relative(&exact, &outputs(&changed, &some, device)?);
+    let most = if of_tokens(model) { WINDOWS } else { SAMPLES };
+    let some: Vec<Sample> = samples.iter().step_by(samples.len().div_ceil(most).max(1)).cloned().collect();
+    let mut front = Front::new(model, &some, device);
+    let exact = if some.is_empty() { Vec::new() } else { front.outputs(model)? };
+    let mut order: Vec<(usize, usize)> = targets.iter().map(|t| t.first(&model.graph)).zip(0..).collect();
+    order.sort();
+    let mut effects = vec![0.0; targets.len()];
+    for (at, i) in order {
+        front.advance(at)?;
+        effects[i] = one(model, targets[i], statistics, &front, &exact)?;
         progress();
-        Ok(if layer > 0.0 { whole / layer } else { 0.0 })
-    };
-    targets.iter().map(one).collect()
+    }
+    Ok(effects)
 }
 
-/// All outputs of all samples that are floats.
-fn outputs(model: &Model, samples: &[&Tensor], device: &Device) -> Result<Vec<Vec<f32>>> {
-    let (_, name) = only_input(model)?;
-    let mut session = Session::new(model, device)?;
-    let mut found = Vec::new();
-    for sample in samples {
-        let outputs = session.run(&[(&name, sample)])?;
-        found.extend(outputs.iter().filter_map(|(_, t)| t.slice::<f32>().ok()).map(<[f32]>::to_vec));
+/// The effect of a target that is not before the front, whose outputs are `exact` without an error.
+fn one(
+    model: &Model,
+    target: &Target,
+    statistics: &HashMap<Inputs, Statistics>,
+    front: &Front,
+    exact: &[Vec<f32>],
+) -> Result<f64> {
+    let dense = &*dense(&model.graph, target)?;
+    if exact.is_empty() {
+        let norm: f64 = dense.slice::<f32>()?.iter().map(|&v| f64::from(v).powi(2)).sum();
+        return Ok(1.0 / norm.max(f64::MIN_POSITIVE));
     }
-    Ok(found)
+    let crude = encode(dense, &CRUDE, None)?;
+    let statistics = target.inputs.and_then(|inputs| statistics.get(&inputs));
+    let statistics = fitting(dense, statistics);
+    let layer = match statistics {
+        Some(s) => output_error(dense, &crude, s)?.0,
+        None => weight_error(dense, &crude)?.0,
+    };
+    let mut changed = model.clone();
+    // The mean error will be taken back, so it must not count here.
+    if let Some(s) = statistics {
+        bias::correct(&mut changed.graph, target, &crude, s)?;
+    }
+    changed.graph.weights.insert(target.weight, crude);
+    let whole = relative(exact, &front.outputs(&changed)?);
+    Ok(if layer > 0.0 { whole / layer } else { 0.0 })
 }
 
 /// Mean over tensors of `‖a − b‖² / ‖a‖²`.

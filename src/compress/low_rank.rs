@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::calibrate::Inputs;
 use super::feedback::Statistics;
 use super::svd;
-use super::targets::{Layout, Target};
+use super::targets::{Layout, Target, dense};
 use crate::Result;
 use crate::graph::{Attr, Attrs, Graph, Node, Weight};
 use crate::tensor::Tensor;
@@ -18,8 +18,13 @@ pub fn split(
     share: f64,
     statistics: &mut HashMap<Inputs, Statistics>,
 ) -> Result<Option<[Target; 2]>> {
-    let dense = graph.weights.get(&target.weight).and_then(Weight::dense);
-    let (Some(dense), Some((_, Layout::ChannelsLast))) = (dense, target.inputs) else { return Ok(None) };
+    let dense = dense(graph, target)?.into_owned();
+    let Some((_, Layout::ChannelsLast)) = target.inputs else { return Ok(None) };
+    // Factors are no table of embeddings.
+    let product = |n: &Node| n.input(1) == Some(target.weight);
+    if graph.nodes.iter().any(|n| n.inputs.contains(&Some(target.weight)) && !product(n)) {
+        return Ok(None);
+    }
     let &[rows, cols] = dense.shape() else { return Ok(None) };
     let rank = ((rows.min(cols) as f64 * share).round() as usize).max(1);
     if rank * (rows + cols) >= rows * cols {

@@ -15,6 +15,7 @@ pub mod elastic;
 pub mod encode;
 pub mod feedback;
 pub mod fold;
+pub mod front;
 pub mod grid;
 pub mod low_rank;
 pub mod model;
@@ -36,6 +37,7 @@ pub mod vector_palette;
 pub mod vectors;
 pub mod walk;
 
+pub use calibrate::Sample;
 pub use encode::encode;
 pub use model::{Progress, compress};
 pub use report::TensorReport;

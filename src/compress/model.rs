@@ -3,19 +3,18 @@
 use std::collections::HashMap;
 
 use super::auto;
-use super::calibrate::{self, Inputs};
+use super::calibrate::{self, Inputs, Sample};
 use super::effect;
 use super::encode::encode;
 use super::feedback::Statistics;
 use super::report::TensorReport;
 use super::rules::Rules;
-use super::sequence::{self, Job, dense, of_weight};
+use super::sequence::{self, Job, of_weight};
 use super::spec::Spec;
-use super::targets::{self, Target};
+use super::targets::{self, Target, dense};
 use super::{fold, low_rank};
 use crate::graph::{Model, Weight};
 use crate::runtime::Device;
-use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// What the caller hears while it takes its time.
@@ -28,16 +27,17 @@ pub enum Progress {
     Encoded(usize),
 }
 
-/// Encodes the weights that the rules name: of Conv, ConvTranspose, Gemm, MatMul and `fewbit.Linear`. `samples` are
-/// values of the model's only input; with them, rounding errors are fed back, and each layer takes back what those before
+/// Encodes the weights that the rules name: of Conv, ConvTranspose, Gemm, MatMul and `fewbit.Linear`. With
+/// `samples` rounding errors are fed back, and each layer takes back what those before
 /// it left wrong. Reports come in the order of the graph.
 pub fn compress(
     model: &mut Model,
     rules: &Rules,
-    samples: &[Tensor],
+    samples: &[Sample],
     device: &Device,
     progress: impl Fn(Progress),
 ) -> Result<Vec<TensorReport>> {
+    calibrate::check(model, samples)?;
     fold::fold_batch_norms(&mut model.graph)?;
     let targets = targets::find(&mut model.graph, |name| rules.find(name).is_some())?;
     if targets.is_empty() {
@@ -74,7 +74,7 @@ pub fn compress(
 
 fn run(model: &mut Model, job: &Job) -> Result<TensorReport> {
     let Job { target, spec } = job;
-    let dense = dense(&model.graph, target)?;
+    let dense = &*dense(&model.graph, target)?;
     let weight = encode(dense, spec, None).map_err(|e| of_weight(&target.name, e))?;
     let report = TensorReport::new(target.name.clone(), spec.to_string(), dense, &weight, None)?;
     model.graph.weights.insert(target.weight, weight);
@@ -86,7 +86,7 @@ fn resolve_auto(
     model: &Model,
     mut jobs: Vec<Job>,
     statistics: &HashMap<Inputs, Statistics>,
-    samples: &[Tensor],
+    samples: &[Sample],
     device: &Device,
     progress: &impl Fn(Progress),
 ) -> Result<Vec<Job>> {
@@ -104,7 +104,7 @@ fn resolve_auto(
         let Job { target, spec } = &jobs[i];
         let seen = target.inputs.and_then(|inputs| statistics.get(&inputs));
         candidates.push(
-            auto::candidates(dense(&model.graph, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?,
+            auto::candidates(&*dense(&model.graph, target)?, seen, effect).map_err(|e| of_weight(&target.name, e))?,
         );
         match budgets.iter_mut().find(|(known, _)| known == spec) {
             Some((_, members)) => members.push(at),
@@ -114,10 +114,11 @@ fn resolve_auto(
     }
     for (spec, members) in budgets {
         let Spec::Auto { bits } = spec else { continue };
-        let mut weights = 0;
-        for &at in &members {
-            weights += dense(&model.graph, &jobs[auto[at]].target)?.len();
-        }
+        let size = |&at: &usize| {
+            let weight = model.graph.weights.get(&jobs[auto[at]].target.weight);
+            weight.map_or(0, |w| w.ty().shape.iter().product::<usize>())
+        };
+        let weights: usize = members.iter().map(size).sum();
         let theirs: Vec<_> = members.iter().map(|&at| candidates[at].clone()).collect();
         let chosen = auto::choose(&theirs, bits * weights as f64).map_err(|e| of_weight(&spec.to_string(), e))?;
         members.iter().zip(chosen).for_each(|(&at, spec)| jobs[auto[at]].spec = spec);

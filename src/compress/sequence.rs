@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::anchor::{self, Anchor};
 use super::bias;
-use super::calibrate::{self, Inputs};
+use super::calibrate::{self, Inputs, Sample};
 use super::drift::Drift;
 use super::encode::{Guide, encode, fitting};
 use super::feedback::{Feedback, Statistics};
 use super::report::TensorReport;
 use super::shrink::shrink;
 use super::spec::Spec;
-use super::targets::{Layout, Target};
+use super::targets::{Layout, Target, dense};
 use super::walk::{Seen, Walk};
-use crate::graph::{Graph, Model, ValueId, Weight};
+use crate::graph::{Graph, Model, ValueId};
 use crate::runtime::Device;
-use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Samples that are run, evenly spaced.
@@ -51,13 +50,12 @@ struct Group {
 pub fn encode_all(
     model: &mut Model,
     jobs: &[Job],
-    samples: &[Tensor],
+    samples: &[Sample],
     device: &Device,
     mut done: impl FnMut(),
 ) -> Result<Vec<TensorReport>> {
-    let (input, _) = calibrate::only_input(model)?;
-    let samples: Vec<Tensor> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).cloned().collect();
-    let mut walk = Walk::new(model, input, &samples, device);
+    let samples: Vec<Sample> = samples.iter().step_by(samples.len().div_ceil(SAMPLES).max(1)).cloned().collect();
+    let mut walk = Walk::new(model, &samples, device);
     let most = calibrate::positions(samples.len());
     let mut reports: Vec<Option<TensorReport>> = vec![None; jobs.len()];
     for mut group in groups(&model.graph, jobs)? {
@@ -86,21 +84,15 @@ pub fn of_weight(name: &str, error: Error) -> Error {
     }
 }
 
-pub fn dense<'a>(graph: &'a Graph, target: &Target) -> Result<&'a Tensor> {
-    let dense = graph.weights.get(&target.weight).and_then(Weight::dense);
-    dense.ok_or_else(|| Error::Usage(format!("`{}` is already in a few-bit encoding", target.name)))
-}
-
-/// In the order of the graph.
+/// In the order of the graph: what reads a weight first decides.
 fn groups(graph: &Graph, jobs: &[Job]) -> Result<Vec<Group>> {
     let mut groups: Vec<Group> = Vec::new();
     let mut by_inputs: BTreeMap<Inputs, usize> = BTreeMap::new();
-    let place = |job: &Job| graph.nodes.iter().position(|n| n.input(1) == Some(job.target.weight)).unwrap_or(0);
-    let mut order: Vec<(usize, usize)> = jobs.iter().map(place).zip(0..).collect();
+    let mut order: Vec<(usize, usize)> = jobs.iter().map(|job| job.target.first(graph)).zip(0..).collect();
     order.sort();
     for (at, job) in order {
         let target = &jobs[job].target;
-        let shape = dense(graph, target)?.shape();
+        let shape = graph.weights.get(&target.weight).map(|w| w.ty().shape).unwrap_or_default();
         let rows = shape.first().copied().unwrap_or(0);
         let transposed = graph.nodes.get(at).is_some_and(|n| n.op == "ConvTranspose");
         let outputs = if transposed { shape.get(1).copied().unwrap_or(0) } else { rows };
@@ -150,7 +142,7 @@ fn watch(walk: &mut Walk, model: &Model, group: &mut Group, most: usize) -> Resu
     })?;
     if let (Some(statistics), Some((_, layout))) = (&mut statistics, group.inputs) {
         statistics.shared = matches!(layout, Layout::Depthwise(_));
-        shrink(statistics);
+        shrink(statistics, calibrate::independent(model));
     }
     Ok(statistics)
 }
@@ -185,7 +177,7 @@ fn encode_layer(
     seen: Option<&Statistics>,
 ) -> Result<(TensorReport, bool)> {
     let Job { target, spec } = job;
-    let dense = dense(&model.graph, target)?;
+    let dense = &*dense(&model.graph, target)?;
     let seen = fitting(dense, seen);
     let bias = layer.bias.filter(|_| seen.is_some_and(|s| !s.shared));
     let centred = seen.filter(|_| bias.is_some()).map(Statistics::centred);

@@ -9,13 +9,11 @@ use rayon::prelude::*;
 
 use super::feedback::{Half, Statistics};
 
-/// Samples of one run that count as independent: neighbours in a sentence do not.
-const PER_RUN: usize = 16;
-
-/// Replaces the covariance within `second` by its shrunk form. Its diagonal and the means stay.
-pub fn shrink(statistics: &mut Statistics) {
+/// Replaces the covariance within `second` by its shrunk form. Its diagonal and the means stay. `per_run`: how many samples of
+/// a run count as independent.
+pub fn shrink(statistics: &mut Statistics, per_run: usize) {
     let (inputs, mean, samples) = (statistics.inputs, statistics.mean(), statistics.samples as f32);
-    let independent = statistics.samples.min(PER_RUN * statistics.runs);
+    let independent = statistics.samples.min(per_run.saturating_mul(statistics.runs));
     if inputs < 2 || independent < 2 {
         return;
     }
@@ -119,7 +117,7 @@ mod tests {
         for halves in [false, true] {
             let before = of(40, 10, halves, |i, run| values[i * 10 + run]);
             let mut after = before.clone();
-            shrink(&mut after);
+            shrink(&mut after, 16);
             let mean = before.mean();
             for (i, j) in (0..40).flat_map(|i| (0..40).map(move |j| (i, j))) {
                 let (old, new) = (before.second[i * 40 + j], after.second[i * 40 + j]);
@@ -136,7 +134,7 @@ mod tests {
         for halves in [false, true] {
             let before = of(8, 2000, halves, |i, run| values[run] + 0.5 * values[(i + 1) * 2000 + run]);
             let mut after = before.clone();
-            shrink(&mut after);
+            shrink(&mut after, 16);
             let off = |s: &Statistics| s.second[1];
             assert!((off(&after) / off(&before) - 1.0).abs() < 0.01, "{} {}", off(&before), off(&after));
         }
@@ -148,7 +146,7 @@ mod tests {
         let values = noise(40 * 4);
         let before = of(40, 400, true, |i, run| values[i * 4 + run / 100]);
         let mut after = before.clone();
-        shrink(&mut after);
+        shrink(&mut after, 16);
         let off = |s: &Statistics| -> f32 {
             let mean = s.mean();
             let pairs = (0..40).flat_map(|i| (0..i).map(move |j| (i, j)));

@@ -1,10 +1,11 @@
 //! The weights worth compressing, brought into rows along which the product runs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::Result;
 use crate::graph::{Attr, Graph, Node, ValueId, Weight};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Tensor, TensorType};
+use crate::{Error, Result};
 
 /// A weight and the activations it multiplies.
 #[derive(Clone, Debug)]
@@ -16,6 +17,13 @@ pub struct Target {
     pub inputs: Option<(ValueId, Layout)>,
     /// The node's output, for its bias; `None` when several nodes share the weight.
     pub output: Option<ValueId>,
+}
+
+impl Target {
+    /// The first node that reads the weight.
+    pub fn first(&self, graph: &Graph) -> usize {
+        graph.nodes.iter().position(|n| n.inputs.contains(&Some(self.weight))).unwrap_or(0)
+    }
 }
 
 /// How the rows of a weight meet an activation.
@@ -82,10 +90,11 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
         next += 1;
         let node = &graph.nodes[index];
         let (Some(input), Some(weight)) = (node.input(0), node.input(1)) else { continue };
-        let Some(dense) = graph.weights.get(&weight).and_then(Weight::dense) else { continue };
-        let shape = dense.shape().to_vec();
+        let Some(TensorType { dtype: DType::F32, shape }) = graph.weights.get(&weight).map(Weight::ty) else {
+            continue;
+        };
         let name = graph.value(weight).name.clone();
-        if dense.slice::<f32>().is_err() || shape.len() < 2 || dense.is_empty() || !wanted(&name) {
+        if shape.len() < 2 || shape.contains(&0) || !wanted(&name) {
             continue;
         }
         let (weight, inputs) = match node.op.as_str() {
@@ -117,10 +126,29 @@ pub fn find(graph: &mut Graph, wanted: impl Fn(&str) -> bool) -> Result<Vec<Targ
             }
         }
     }
+    // A weight that a table of embeddings shares is no layer's alone either.
+    for target in found.values_mut() {
+        if graph.nodes.iter().filter(|n| n.inputs.contains(&Some(target.weight))).count() > 1 {
+            target.output = None;
+        }
+    }
     let used: std::collections::HashSet<ValueId> =
         graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&graph.outputs).copied().collect();
     graph.weights.retain(|id, _| used.contains(id));
     Ok(found.into_values().collect())
+}
+
+/// A target's weight in f32, decoded if it comes in few bits.
+pub fn dense<'a>(graph: &'a Graph, target: &Target) -> Result<Cow<'a, Tensor>> {
+    let weight = graph.weights.get(&target.weight);
+    in_f32(weight.ok_or_else(|| Error::Usage(format!("`{}` is no weight of the model", target.name)))?)
+}
+
+fn in_f32(weight: &Weight) -> Result<Cow<'_, Tensor>> {
+    match weight {
+        Weight::Dense(dense) => Ok(Cow::Borrowed(dense)),
+        Weight::Encoded(encoded) => encoded.to_dense().map(Cow::Owned),
+    }
 }
 
 /// Takes the constant `[outputs]` that is added to a linear layer and to nothing else into the layer: a bias can make up
@@ -153,8 +181,8 @@ fn transpose(graph: &mut Graph, index: usize) -> Result<ValueId> {
         graph.nodes[index].inputs[1] = Some(id);
         return Ok(id);
     }
-    let dense = graph.weights.get(&old).and_then(Weight::dense);
-    let dense = dense.ok_or_else(|| graph.nodes[index].error("input 1 is not a dense constant"))?;
+    let weight = graph.weights.get(&old).ok_or_else(|| graph.nodes[index].error("input 1 is not a constant"))?;
+    let dense = in_f32(weight)?;
     let &[rows, cols] = dense.shape() else { return Err(graph.nodes[index].error("input 1 is no matrix")) };
     let from = dense.slice::<f32>()?;
     let data: Vec<f32> = (0..cols).flat_map(|c| (0..rows).map(move |r| from[r * cols + c])).collect();

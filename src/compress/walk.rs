@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::calibrate::Sample;
 use crate::Result;
-use crate::graph::{Graph, Model, ValueId};
+use crate::graph::{Graph, Model, ValueId, Weight};
 use crate::runtime::{Device, Session};
 use crate::tensor::Tensor;
 
-/// Share of the float weights' bytes that held values may take, of both models and all samples.
+/// Share of what the weights take as f32 that held values may take, of both models and all samples.
 const HELD: f64 = 0.75;
 
-type Values = BTreeMap<ValueId, Tensor>;
+pub type Values = BTreeMap<ValueId, Tensor>;
 
 /// What one sample makes of some values: in the float model, and in the other.
 pub struct Seen<'a> {
@@ -29,10 +30,12 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// `model` is still the float one; `samples` are values of `input`.
-    pub fn new(model: &Model, input: ValueId, samples: &[Tensor], device: &Device) -> Self {
-        let bytes: usize = model.graph.weights.values().map(|w| w.bytes()).sum();
-        let held = samples.iter().map(|s| std::array::from_fn(|_| BTreeMap::from([(input, s.clone())]))).collect();
+    /// `model` is still the float one.
+    pub fn new(model: &Model, samples: &[Sample], device: &Device) -> Self {
+        let size = |w: &Weight| 4 * w.ty().shape.iter().product::<usize>();
+        let bytes: usize = model.graph.weights.values().map(size).sum();
+        let values = |sample: &Sample| model.graph.inputs.iter().copied().zip(sample.iter().cloned()).collect();
+        let held = samples.iter().map(|sample| std::array::from_fn(|_| values(sample))).collect();
         Walk { exact: model.clone(), device: device.clone(), held, allowed: (HELD * bytes as f64) as usize }
     }
 
@@ -86,7 +89,7 @@ impl Walk {
 }
 
 /// Adds `outputs` to the values of a sample.
-fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Result<()> {
+pub fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Result<()> {
     if outputs.is_empty() {
         return Ok(());
     }
@@ -100,7 +103,7 @@ fn run(session: &mut Session, outputs: &[ValueId], values: &mut Values) -> Resul
 }
 
 /// The nodes from `at` on that compute `outputs`; `known` values and what earlier nodes compute become inputs.
-fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]) -> Graph {
+pub fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]) -> Graph {
     let mut needed: HashSet<ValueId> = outputs.iter().copied().collect();
     let mut nodes = Vec::new();
     for node in graph.nodes[at..].iter().rev() {
@@ -129,7 +132,7 @@ fn part(graph: &Graph, at: usize, known: &BTreeSet<ValueId>, outputs: &[ValueId]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Attrs, Dim, Weight};
+    use crate::graph::{Attrs, Dim};
     use crate::tensor::DType;
 
     /// x → a = x + 1 → b = 2 a → c = b + a → d = 3 c, the factors weights; the encoded model's first factor is 4.
@@ -156,13 +159,13 @@ mod tests {
     fn values_are_those_of_whole_runs() {
         for allowed in [0, 1 << 20] {
             let (exact, encoded, [x, a, b, c, d]) = models();
-            let samples = [[1f32, 2.0, 3.0], [-1.0, 0.5, 7.0]].map(|s| Tensor::new([3], &s).unwrap());
-            let mut walk = Walk::new(&exact, x, &samples, &Device::cpu(1).unwrap());
+            let samples = [[1f32, 2.0, 3.0], [-1.0, 0.5, 7.0]].map(|s| vec![Tensor::new([3], &s).unwrap()]);
+            let mut walk = Walk::new(&exact, &samples, &Device::cpu(1).unwrap());
             walk.allowed = allowed;
             for (at, wanted, factor) in [(1, vec![a, b], 1.0), (2, vec![c], 1.0), (3, vec![c, d], 3.0)] {
                 let mut next = samples.iter();
                 walk.visit(&encoded, at, &wanted.iter().copied().collect(), |seen| {
-                    let x = next.next().unwrap().slice::<f32>()?;
+                    let x = next.next().unwrap()[0].slice::<f32>()?;
                     for (values, two) in [(seen.exact, 2.0), (seen.encoded, 4.0)] {
                         let found = values[wanted.last().unwrap()].slice::<f32>()?;
                         let expected = |x: &f32| match at {

@@ -8,7 +8,26 @@ use crate::{Error, Result};
 /// Most tokens of a run: more would need more memory, not less time.
 const CHUNK: usize = 128;
 
-const INPUTS: [&str; 3] = ["input_ids", "position_ids", "logits_to_keep"];
+pub const INPUTS: [&str; 3] = ["input_ids", "position_ids", "logits_to_keep"];
+
+/// Values of a decoder's inputs in the order of `INPUTS`: tokens that follow after `first` others, and which of them are to
+/// have logits.
+pub fn inputs(tokens: &[u32], first: usize, kept: impl Iterator<Item = usize>) -> Result<[Tensor; 3]> {
+    let ids: Vec<i64> = tokens.iter().map(|&id| id.into()).collect();
+    let positions: Vec<i64> = (first..first + tokens.len()).map(|p| p as i64).collect();
+    let kept: Vec<i64> = kept.map(|i| i as i64).collect();
+    Ok([
+        Tensor::new([1, ids.len()], &ids)?,
+        Tensor::new([1, ids.len()], &positions)?,
+        Tensor::new([kept.len()], &kept)?,
+    ])
+}
+
+/// Tokens that a model was made for at most.
+pub fn context(model: &Model) -> usize {
+    let length = model.manifest.extra.get("context").and_then(serde_json::Value::as_u64);
+    length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX)
+}
 
 /// A decoder on a device. Its session keeps the keys and values of the tokens it was fed, so that each is computed once.
 pub struct Decoder {
@@ -37,10 +56,8 @@ impl Decoder {
         let (true, Some(&Dim::Known(vocabulary))) = (INPUTS.iter().all(|name| known(name)), last) else {
             return Err(no_decoder());
         };
-        let context = model.manifest.extra.get("context").and_then(serde_json::Value::as_u64);
-        let context = context.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
         let session = Session::new(model, device)?;
-        Ok(Decoder { session, context, vocabulary, fed: Vec::new(), condition: Vec::new() })
+        Ok(Decoder { session, context: context(model), vocabulary, fed: Vec::new(), condition: Vec::new() })
     }
 
     /// Tokens that the model was made for at most.
@@ -128,14 +145,7 @@ impl Decoder {
     /// Feeds a chunk after what was fed before; logits from its token number `keep` on.
     async fn run(&mut self, chunk: &[u32], keep: usize) -> Result<Vec<f32>> {
         let first = self.fed.len();
-        let ids: Vec<i64> = chunk.iter().map(|&id| id.into()).collect();
-        let positions: Vec<i64> = (first..first + chunk.len()).map(|p| p as i64).collect();
-        let kept: Vec<i64> = (keep..chunk.len()).map(|i| i as i64).collect();
-        let inputs = [
-            Tensor::new([1, ids.len()], &ids)?,
-            Tensor::new([1, positions.len()], &positions)?,
-            Tensor::new([kept.len()], &kept)?,
-        ];
+        let inputs = inputs(chunk, first, keep..chunk.len())?;
         let further = self.condition.iter().map(|(name, tensor)| (name.as_str(), tensor));
         let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).collect();
         let outputs = self.session.run_async(&named).await?;

@@ -23,6 +23,8 @@ pub mod stop;
 mod timestamps;
 #[cfg(feature = "audio")]
 mod whisper_tokens;
+#[cfg(all(feature = "text", feature = "cli"))]
+pub mod windows;
 
 #[cfg(feature = "audio")]
 pub use caption::Captioner;
@@ -33,3 +35,5 @@ pub use decoder::Decoder;
 pub use generate::Generator;
 #[cfg(feature = "text")]
 pub use language::Language;
+#[cfg(all(feature = "text", feature = "cli"))]
+pub use windows::windows;
