@@ -39,6 +39,7 @@ type Model = Glue.Model;
 
 /** A build of the crate. Its WebAssembly is loaded once. */
 export interface Build {
+  /** @internal The package has no types of its WebAssembly. */
   glue: Pick<typeof Glue, 'default' | 'Loader' | 'lastPanic' | 'setBreath' | 'setSubgroups'>;
   address: URL;
   loading?: Promise<unknown> | undefined;
@@ -184,7 +185,7 @@ export class Engine {
     return { labels: labels as Classification[], info: this.info() };
   }
 
-  /** Computes; a device that was lost and could not be opened again is replaced, and the call repeated once. */
+  /** @internal Computes; a device that was lost and could not be opened again is replaced, and the call repeated once. */
   protected async computing<T>(context: Context, work: (model: Model) => Promise<T>): Promise<T> {
     try {
       return await this.turn(context, work);
