@@ -29,9 +29,14 @@ pub struct File {
 impl File {
     pub fn new(stages: &[Stage]) -> Self {
         let variants: Vec<String> = stages.iter().map(|s| format!("{},", variant(&s.name))).collect();
+        let holders: Vec<String> = stages.iter().filter(|s| s.held.is_some()).map(|s| variant(&s.name)).collect();
+        let holders: Vec<String> = holders.iter().map(|name| format!("Stage::{name}")).collect();
+        let holds =
+            if holders.is_empty() { "false".into() } else { format!("matches!(self, {})", holders.join(" | ")) };
         let out = format!(
             "/// Decode stages: the files of `shaders/decode/`, those that hold another with each other.\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]\n\
-             pub enum Stage {{\n{}\n}}\n",
+             pub enum Stage {{\n{}\n}}\n\
+             impl Stage {{\n/// Whether it is built around another stage.\npub fn holds_another(self) -> bool {{ {holds} }}\n}}\n",
             variants.join("\n")
         );
         File { out, stages: stages.len(), known: HashMap::new(), ordered: Vec::new(), kernels: Vec::new() }

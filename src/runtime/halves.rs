@@ -48,20 +48,18 @@ pub fn widened(graph: &Graph, typed: &TypedGraph) -> Result<Option<Graph>> {
         }
     }
     let cast = |from: ValueId, to: ValueId, kind: i64| Node {
-        name: wide_name(graph, to),
+        name: format!("{}:cast", wide.value(to).name),
         op: "Cast".into(),
         inputs: vec![Some(from)],
         outputs: vec![Some(to)],
         attrs: Attrs::from([("to", Attr::Int(kind))]),
     };
-    wide.nodes.splice(0..0, inputs.iter().map(|&id| cast(id, inner[&id], FLOAT)).collect::<Vec<_>>());
-    wide.nodes.extend(outputs.iter().map(|&id| cast(inner[&id], id, FLOAT16)));
+    let first: Vec<Node> = inputs.iter().map(|&id| cast(id, inner[&id], FLOAT)).collect();
+    let last: Vec<Node> = outputs.iter().map(|&id| cast(inner[&id], id, FLOAT16)).collect();
+    wide.nodes.splice(0..0, first);
+    wide.nodes.extend(last);
     widen_weights(&mut wide, typed)?;
     Ok(Some(wide))
-}
-
-fn wide_name(graph: &Graph, id: ValueId) -> String {
-    graph.values.get(id.0 as usize).map_or_else(|| "to f32".into(), |value| format!("{} in f16", value.name))
 }
 
 /// Weights of one use as a matrix keep their halves; others become f32.
@@ -69,7 +67,9 @@ fn widen_weights(graph: &mut Graph, typed: &TypedGraph) -> Result<()> {
     let mut uses: BTreeMap<ValueId, Vec<(usize, usize)>> = BTreeMap::new();
     for (n, node) in graph.nodes.iter().enumerate() {
         for (i, id) in node.inputs.iter().enumerate() {
-            uses.entry(id.unwrap_or(ValueId(u32::MAX))).or_default().push((n, i));
+            if let Some(id) = id {
+                uses.entry(*id).or_default().push((n, i));
+            }
         }
     }
     let halves = |(id, weight): (&ValueId, &Weight)| match weight {

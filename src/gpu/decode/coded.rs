@@ -43,18 +43,9 @@ impl Coded {
         self.stage == Stage::Dense
     }
 
-    /// So much code that only kernels which decode at one place are worth compiling: stages that hold another.
-    #[cfg(feature = "full")]
+    /// So much code that only kernels which decode at one place are worth compiling.
     pub fn is_bulky(&self) -> bool {
-        use Stage::{SparseAffine, SparseCodebook, SparseDual, SparseHalfFloat, SparseKquant, SparsePalette};
-        let sparse = [SparseAffine, SparseCodebook, SparseDual, SparseHalfFloat, SparseKquant, SparsePalette];
-        sparse.contains(&self.stage)
-    }
-
-    /// Small builds have none.
-    #[cfg(not(feature = "full"))]
-    pub fn is_bulky(&self) -> bool {
-        false
+        self.stage.holds_another()
     }
 
     /// The stage's overrides in a kernel whose subgroups have so many lanes at least.
