@@ -11,7 +11,7 @@ use super::report::{output_error, weight_error};
 use super::spec::{Factors, Spec};
 use super::targets::{Target, dense};
 use crate::Result;
-use crate::graph::Model;
+use crate::graph::{Dim, Model};
 use crate::runtime::Device;
 
 /// Samples that are run with each layer's error; a window of text has many positions.
@@ -20,8 +20,8 @@ const WINDOWS: usize = 1;
 /// The error that is made.
 const CRUDE: Spec = Spec::Palette { bits: 3, rows: None, dim: 1, factors: Factors::PerRow };
 
-/// For each target: relative squared error of the model's outputs per squared error of the layer's output (of its
-/// weights, where it has no statistics). Without samples, per relative squared error of the weights.
+/// For each target: error of the model's outputs (`Measure`) per squared error of the layer's output (of its weights,
+/// where it has no statistics). Without samples, per relative squared error of the weights.
 /// `progress` is called after each target.
 pub fn effects(
     model: &Model,
@@ -37,10 +37,11 @@ pub fn effects(
     let exact = if some.is_empty() { Vec::new() } else { front.outputs(model)? };
     let mut order: Vec<(usize, usize)> = targets.iter().map(|t| t.first(&model.graph)).zip(0..).collect();
     order.sort();
+    let measure = Measure::of(model);
     let mut effects = vec![0.0; targets.len()];
     for (at, i) in order {
         front.advance(at)?;
-        effects[i] = one(model, targets[i], statistics, &front, &exact)?;
+        effects[i] = one(model, targets[i], statistics, &front, &exact, measure)?;
         progress();
     }
     Ok(effects)
@@ -53,6 +54,7 @@ fn one(
     statistics: &HashMap<Inputs, Statistics>,
     front: &Front,
     exact: &[Vec<f32>],
+    measure: Measure,
 ) -> Result<f64> {
     let dense = &*dense(&model.graph, target)?;
     if exact.is_empty() {
@@ -72,16 +74,76 @@ fn one(
         bias::correct(&mut changed.graph, target, &crude, s)?;
     }
     changed.graph.weights.insert(target.weight, crude);
-    let whole = relative(exact, &front.outputs(&changed)?);
+    let whole = measure.error(exact, &front.outputs(&changed)?);
     Ok(if layer > 0.0 { whole / layer } else { 0.0 })
 }
 
-/// Mean over tensors of `‖a − b‖² / ‖a‖²`.
-fn relative(exact: &[Vec<f32>], changed: &[Vec<f32>]) -> f64 {
-    let one = |(a, b): (&Vec<f32>, &Vec<f32>)| {
-        let error: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-        let norm: f64 = a.iter().map(|&a| f64::from(a).powi(2)).sum();
-        if norm > 0.0 { error / norm } else { 0.0 }
+/// How wrong outputs are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Measure {
+    /// Mean over tensors of `‖a − b‖² / ‖a‖²`.
+    Relative,
+    /// For logits of so many words: mean over tokens of the Kullback–Leibler divergence of what they say comes next, by
+    /// which the logarithm of the perplexity grows. Most of what logits share says nothing.
+    Divergence(usize),
+}
+
+impl Measure {
+    fn of(model: &Model) -> Self {
+        let words = model.graph.outputs.first().and_then(|&id| model.graph.value(id).dims.as_ref()?.last());
+        match words {
+            Some(&Dim::Known(words)) if words > 0 && of_tokens(model) => Measure::Divergence(words),
+            _ => Measure::Relative,
+        }
+    }
+
+    fn error(self, exact: &[Vec<f32>], changed: &[Vec<f32>]) -> f64 {
+        let pairs = exact.iter().zip(changed);
+        match self {
+            Measure::Relative => pairs.map(|(a, b)| relative(a, b)).sum::<f64>() / exact.len().max(1) as f64,
+            Measure::Divergence(words) => {
+                let rows = pairs.flat_map(|(a, b)| a.chunks_exact(words).zip(b.chunks_exact(words)));
+                let count = exact.iter().map(|a| a.len() / words).sum::<usize>();
+                rows.map(|(a, b)| divergence(a, b)).sum::<f64>() / count.max(1) as f64
+            }
+        }
+    }
+}
+
+fn relative(exact: &[f32], changed: &[f32]) -> f64 {
+    let error: f64 = exact.iter().zip(changed).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let norm: f64 = exact.iter().map(|&a| f64::from(a).powi(2)).sum();
+    if norm > 0.0 { error / norm } else { 0.0 }
+}
+
+/// `Σ p · ln(p / q)` of the softmax of both.
+fn divergence(exact: &[f32], changed: &[f32]) -> f64 {
+    let sum = |logits: &[f32]| {
+        let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        top + logits.iter().map(|&v| (f64::from(v) - top).exp()).sum::<f64>().ln()
     };
-    exact.iter().zip(changed).map(one).sum::<f64>() / exact.len().max(1) as f64
+    let (p_sum, q_sum) = (sum(exact), sum(changed));
+    let term = |(&p, &q): (&f32, &f32)| {
+        let (p, q) = (f64::from(p) - p_sum, f64::from(q) - q_sum);
+        p.exp() * (p - q)
+    };
+    exact.iter().zip(changed).map(term).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_logits_share_says_nothing() {
+        let exact = vec![vec![1.0, 2.0, 0.0, 5.0, 5.0, 5.0]];
+        let moved: Vec<Vec<f32>> = vec![exact[0].iter().map(|v| v + 3.0).collect()];
+        let measure = Measure::Divergence(3);
+        assert!(measure.error(&exact, &moved).abs() < 1e-12);
+        assert!(Measure::Relative.error(&exact, &moved) > 0.1);
+        // The second row: thirds against a half and two quarters. The first is as it was.
+        let other = vec![vec![1.0, 2.0, 0.0, 2f32.ln(), 0.0, 0.0]];
+        let expected = (2.0 * (4f64 / 3.0).ln() + (2f64 / 3.0).ln()) / 3.0 / 2.0;
+        assert!((measure.error(&exact, &other) - expected).abs() < 1e-7);
+    }
 }
