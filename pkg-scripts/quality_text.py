@@ -19,14 +19,16 @@ ROOT = HERE.parent
 CACHE = Path(os.environ.get("FEWBIT_CACHE") or Path.home() / ".cache" / "fewbit")
 MODEL = CACHE / "models" / "smollm2_135m_q4_1.gguf"
 LAYERS = ["--exclude", "token_embd"]
+# Matrices whose errors weigh most get more bits.
+BACK = "ffn_down|attn_output|attn_v"
 
 # What is encoded, how, and llama.cpp's nearest figure with an importance matrix: bits or bytes, and perplexity.
 ROWS = [
-    ("layers", "auto:3.43", LAYERS, "3.44 bits (Q3_K): 52.1"),
-    ("layers", "auto:3.05", LAYERS, "3.06 bits (IQ3_XXS): 77.1"),
-    ("layers", "palette:6:dim=2:scale", LAYERS, "3.06 bits (IQ3_XXS): 77.1"),
-    ("layers", "auto:2.62", LAYERS, "2.63 bits (Q2_K): 115.8"),
-    ("all", "auto:3.65", [], "88.2 MB (Q2_K): 45.3"),
+    ("layers", [f"{BACK}=palette:8:dim=2:scale", "palette:6:dim=2:scale"], LAYERS, "3.44 bits (Q3_K): 52.1"),
+    ("layers", ["palette:6:dim=2:scale"], LAYERS, "3.06 bits (IQ3_XXS): 77.1"),
+    ("layers", [f"{BACK}=palette:6:dim=2:scale", "palette:8:dim=4:group=64"], LAYERS, "2.63 bits (Q2_K): 115.8"),
+    ("all", ["token_embd=palette:4:group=64", f"{BACK}=palette:8:dim=2:group=64", "palette:6:dim=2:scale"], [],
+     "88.2 MB (Q2_K): 45.3"),
 ]
 
 
@@ -37,15 +39,16 @@ def fewbit(program: str, *words) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(args: argparse.Namespace, what: str, encoding: str, limits: list) -> dict:
+def measure(args: argparse.Namespace, what: str, weights: list, limits: list) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.fewbit"
-        report = fewbit(args.program, "compress", MODEL, "--output", out, "--calibrate", args.calibrate,
-                        "--weights", encoding, *limits)
+        rules = [word for rule in weights for word in ("--weights", rule)]
+        report = fewbit(args.program, "compress", MODEL, "--output", out, "--calibrate", args.calibrate, *rules, *limits)
         score = fewbit(args.program, "eval", "perplexity", out, "--text", args.score)
     tensors = report["tensors"]
     bits = 8 * sum(t["bytes"] for t in tensors) / sum(t["weights"] for t in tensors)
-    return {"what": what, "encoding": encoding, "bytes": report["bytes"], "bits": bits, "perplexity": score["perplexity"]}
+    return {"what": what, "encoding": " ".join(weights), "bytes": report["bytes"], "bits": bits,
+            "perplexity": score["perplexity"]}
 
 
 def markdown(rows: list) -> str:
@@ -59,8 +62,9 @@ def markdown(rows: list) -> str:
         "| encoded | encoding | bits | MB | perplexity | llama.cpp |",
         "|---|---|--:|--:|--:|---|",
     ]
-    for (what, encoding, _, peer), r in zip(ROWS, rows):
-        lines.append(f"| {what} | `{encoding}` | {r['bits']:.3f} | {r['bytes'] / 1e6:.1f} | {r['perplexity']:.2f} | {peer} |")
+    for (what, weights, _, peer), r in zip(ROWS, rows):
+        encodings = "<br>".join(f"`{rule}`" for rule in weights).replace("|", "\\|")
+        lines.append(f"| {what} | {encodings} | {r['bits']:.3f} | {r['bytes'] / 1e6:.1f} | {r['perplexity']:.2f} | {peer} |")
     return "\n".join([*lines, ""])
 
 
@@ -74,15 +78,17 @@ def main() -> None:
     args = parser.parse_args()
     lines = args.rows.read_text().splitlines() if args.rows.exists() else []
     done = {(row["what"], row["encoding"]): row for row in map(json.loads, lines)}
-    for what, encoding, limits, _ in ROWS:
-        if (what, encoding) in done or not args.only.search(encoding):
+    for what, weights, limits, _ in ROWS:
+        key = (what, " ".join(weights))
+        if key in done or not args.only.search(key[1]):
             continue
-        row = done[what, encoding] = measure(args, what, encoding, limits)
+        row = done[key] = measure(args, what, weights, limits)
         print(json.dumps(row), flush=True)
         with args.rows.open("a") as out:
             out.write(json.dumps(row) + "\n")
-    if all((what, encoding) in done for what, encoding, _, _ in ROWS):
-        (ROOT / "QUALITY_TEXT.md").write_text(markdown([done[what, encoding] for what, encoding, _, _ in ROWS]))
+    keys = [(what, " ".join(weights)) for what, weights, _, _ in ROWS]
+    if all(key in done for key in keys):
+        (ROOT / "QUALITY_TEXT.md").write_text(markdown([done[key] for key in keys]))
 
 
 if __name__ == "__main__":

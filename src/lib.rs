@@ -20,6 +20,9 @@ pub mod cpu;
 pub mod gpu;
 
 pub mod runtime;
+pub use graph::Model;
+pub use runtime::{Device, Session};
+pub use tensor::Tensor;
 
 #[cfg(feature = "cli")]
 pub mod compress;
