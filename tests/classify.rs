@@ -30,7 +30,8 @@ fn shipped() -> Model {
 
 fn float(cache: &Path) -> Model {
     let mut model = Model::open(cache.join("models/efficientnet_lite0.onnx")).unwrap();
-    model.manifest.image = Some(ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3] });
+    model.manifest.image =
+        Some(ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3], resize: None });
     model
 }
 

@@ -88,7 +88,7 @@ fn compared(cache: &Path, file: &str, input: &ImageInput, encoding: &str) -> (f6
 /// classes and change sides with any detail of the rounding, the processor's too: the count alone says little.
 fn labels_found(encoding: &str) -> Option<(usize, f64)> {
     let cache = cache()?;
-    let input = ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3] };
+    let input = ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3], resize: None };
     let (mean, logits) = compared(&cache, "efficientnet_lite0.onnx", &input, encoding);
     let first = |logits: &[f32]| (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
     let found = scored(&cache).iter().zip(&logits).filter(|((_, label), logits)| first(logits) == *label).count();
@@ -111,7 +111,7 @@ fn three_bits_find_most_labels() {
 fn alike(encoding: &str) -> Option<f64> {
     let cache = cache()?;
     let (mean, std) = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
-    let input = ImageInput { width: 224, height: 224, crop: 1.0, mean, std };
+    let input = ImageInput { width: 224, height: 224, crop: 1.0, mean, std, resize: None };
     let (mean, _) = compared(&cache, "vit_s14_saliency.onnx", &input, encoding);
     println!("ViT-S/14 saliency {encoding}: correlation {mean:.4}");
     Some(mean)

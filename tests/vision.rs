@@ -19,7 +19,7 @@ fn inputs_equal_those_of_pillow() {
         eprintln!("skipped: no golden files; run pkg-scripts/setup");
         return;
     };
-    let input = ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3] };
+    let input = ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3], resize: None };
     let mut names: Vec<_> =
         std::fs::read_dir(cache.join("golden/efficientnet")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();

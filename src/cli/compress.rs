@@ -140,7 +140,7 @@ fn views(photo: &Photo, image: &ImageInput) -> Result<Vec<Tensor>> {
         let side = (shorter as f64 * (1.0 - 0.65 * i as f64 / VIEWS as f64)).max(1.0) as usize;
         let crop = photo.crop(place(photo.width() - side), place(photo.height() - side), side, side)?;
         let crop = if i % 2 == 0 { crop } else { crop.mirrored() };
-        views.push(image_tensor(&crop, &ImageInput { crop: 1.0, ..image.clone() })?);
+        views.push(image_tensor(&crop, &ImageInput { crop: 1.0, resize: None, ..image.clone() })?);
     }
     Ok(views)
 }

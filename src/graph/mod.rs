@@ -2,6 +2,7 @@
 
 pub mod attr;
 pub mod fuse;
+pub mod image;
 pub mod ir;
 pub mod memory;
 pub mod model;
@@ -12,7 +13,8 @@ mod split;
 pub mod typed;
 
 pub use attr::{Attr, Attrs};
+pub use image::{Filter, ImageInput, Resize, Size};
 pub use ir::{Dim, Graph, Node, Value, ValueId, Weight};
-pub use model::{ImageInput, Manifest, Model};
+pub use model::{Manifest, Model};
 pub use schedule::{Place, Schedule};
 pub use typed::TypedGraph;

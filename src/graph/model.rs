@@ -4,7 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::Graph;
+use super::{Graph, ImageInput};
 
 #[derive(Clone, Debug, Default)]
 pub struct Model {
@@ -32,18 +32,6 @@ pub struct Manifest {
     /// Fields of newer versions, kept on a round trip.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-/// How a photo becomes the input tensor `[1, 3, height, width]`: centre crop, bicubic resize, `(v − mean) / std`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ImageInput {
-    pub width: usize,
-    pub height: usize,
-    /// Side of the centre crop as a share of the photo's shorter side, rounded down to pixels.
-    pub crop: f64,
-    /// Per RGB channel, on the 0–255 scale.
-    pub mean: [f32; 3],
-    pub std: [f32; 3],
 }
 
 /// Takes the known fields out of the object; the rest is `extra`. By hand: what serde derives for a struct with such a
@@ -74,17 +62,5 @@ impl<'de> Deserialize<'de> for Manifest {
             Some(image) => Some(ImageInput::from_json(&image).ok_or_else(|| invalid("image"))?),
         };
         Ok(Manifest { task, labels, image, license, provenance, extra })
-    }
-}
-
-impl ImageInput {
-    fn from_json(json: &Value) -> Option<Self> {
-        let pixels = |field: &str| usize::try_from(json.get(field)?.as_u64()?).ok();
-        let channels = |field: &str| match json.get(field)?.as_array()?.as_slice() {
-            [red, green, blue] => Some([red.as_f64()? as f32, green.as_f64()? as f32, blue.as_f64()? as f32]),
-            _ => None,
-        };
-        let (width, height, crop) = (pixels("width")?, pixels("height")?, json.get("crop")?.as_f64()?);
-        Some(ImageInput { width, height, crop, mean: channels("mean")?, std: channels("std")? })
     }
 }

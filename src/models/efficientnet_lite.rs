@@ -75,7 +75,7 @@ pub fn build(weights: &BTreeMap<String, Tensor>) -> Result<Model> {
     let mut model = Model { graph, ..Model::default() };
     model.manifest.task = Some("image-classification".into());
     let (mean, std) = ([127.0; 3], [128.0; 3]);
-    model.manifest.image = Some(ImageInput { width: SIDE, height: SIDE, crop: 0.875, mean, std });
+    model.manifest.image = Some(ImageInput { width: SIDE, height: SIDE, crop: 0.875, mean, std, resize: None });
     model.manifest.provenance = Some("EfficientNet-Lite0, batch normalisation folded into the convolutions".into());
     Ok(model)
 }

@@ -1,13 +1,23 @@
 //! Floor 6: architectures as graph builders, for files that hold weights without a graph.
 
 #[cfg(feature = "full")]
+pub mod bert;
+#[cfg(feature = "full")]
+pub mod clip;
+#[cfg(feature = "full")]
 pub mod efficientnet_lite;
 #[cfg(feature = "full")]
+pub mod encoder;
+#[cfg(feature = "full")]
 pub mod llama;
+#[cfg(feature = "full")]
+pub mod net;
 #[cfg(feature = "full")]
 pub mod rope;
 #[cfg(feature = "full")]
 pub mod speech;
+#[cfg(feature = "full")]
+pub mod vit;
 #[cfg(feature = "full")]
 pub mod whisper;
 

@@ -1,22 +1,15 @@
-//! Folders of decoders of the Llama family: `config.json` → the description of a decoder, Hugging Face's names of its
-//! tensors, and what stands beside the weights (`tokenizer.json`, `tokenizer_config.json`, `generation_config.json`).
+//! Folders of decoders of the Llama family: `config.json` → the description of a decoder, and Hugging Face's names of its
+//! tensors.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use serde_json::Value;
 
-use serde_json::{Map, Value};
-
-use super::folder;
-use crate::formats::halves;
-use crate::graph::Weight;
-use crate::models::llama::{Config, Gate, Names, Window};
+use super::keys::Keys;
+use super::source::Source;
+use crate::graph::Model;
+use crate::models::llama::{self, Config, Gate, Window};
 use crate::models::rope::{Rope, Scaling};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
-
-/// `model_type`s, and whether they are Gemma's.
-const TYPES: &[(&str, bool)] =
-    &[("llama", false), ("mistral", false), ("qwen2", false), ("qwen3", false), ("gemma3_text", true)];
 
 /// GGUF's words for parts, and Hugging Face's.
 const PARTS: &[(&str, &str)] = &[
@@ -45,19 +38,36 @@ const NORMS: &[(&str, &str)] = &[("ffn_norm", "post_attention_layernorm")];
 /// Every sixth layer of Gemma 3 sees all positions, unless its file says otherwise.
 const GEMMA_PERIOD: usize = 6;
 
-/// A decoder as a folder describes it.
-pub struct Decoder {
-    pub config: Config,
-    pub names: Names,
-    gemma: bool,
-    tied: bool,
+/// Llama, Mistral and Qwen.
+pub fn llama(source: &mut Source) -> Result<Model> {
+    build(source, false)
 }
 
-/// `None` for other architectures.
-pub fn describe(file: &str, json: &Value) -> Result<Option<Decoder>> {
-    let kind = json["model_type"].as_str().unwrap_or("");
-    let Some(&(_, gemma)) = TYPES.iter().find(|(name, _)| *name == kind) else { return Ok(None) };
-    let keys = Keys { file, json };
+pub fn gemma(source: &mut Source) -> Result<Model> {
+    build(source, true)
+}
+
+fn build(source: &mut Source, gemma: bool) -> Result<Model> {
+    let keys = source.keys();
+    let config = describe(&keys, gemma)?;
+    let tied = keys.json["tie_word_embeddings"].as_bool().unwrap_or(gemma);
+    if tied {
+        // Some files store a tied head again.
+        source.dense.remove("lm_head.weight");
+    }
+    if gemma {
+        for (_, tensor) in source.dense.iter_mut().filter(|(name, _)| name.ends_with("norm.weight")) {
+            *tensor = Tensor::new(tensor.shape(), &plus_one(tensor)?)?;
+        }
+    }
+    let names = if gemma { gemma_names } else { llama_names };
+    let mut model = Model { graph: llama::build(&config, names, source.weights()?)?, ..Model::default() };
+    model.manifest.extra.extend(source.beside()?);
+    Ok(model)
+}
+
+fn describe(keys: &Keys, gemma: bool) -> Result<Config> {
+    let (file, json) = (keys.file, keys.json);
     let (hidden, heads) = (keys.need("hidden_size")?, keys.need("num_attention_heads")?);
     let head = keys.size("head_dim").unwrap_or(hidden / heads);
     let activation = json["hidden_activation"].as_str().or(json["hidden_act"].as_str()).unwrap_or("silu");
@@ -72,83 +82,32 @@ pub fn describe(file: &str, json: &Value) -> Result<Option<Decoder>> {
         }
     }
     let layers = keys.need("num_hidden_layers")?;
-    let rope = rope(&keys, "full_attention", head)?;
+    let rope = rope(keys, "full_attention", head)?;
     let local = json.pointer("/rope_parameters/sliding_attention").is_some();
     let local_rope = match keys.float("rope_local_base_freq") {
         _ if !gemma => None,
-        _ if local => Some(self::rope(&keys, "sliding_attention", head)?),
+        _ if local => Some(self::rope(keys, "sliding_attention", head)?),
         base => Some(Rope { theta: base.unwrap_or(10_000.0), scaling: Scaling::None, ..rope.clone() }),
     };
     let scale = keys.float("query_pre_attn_scalar").filter(|&scalar| gemma && scalar > 0.0);
-    Ok(Some(Decoder {
-        config: Config {
-            file: file.into(),
-            layers,
-            heads,
-            kv_heads: keys.size("num_key_value_heads").unwrap_or(heads),
-            epsilon: keys.float("rms_norm_eps").unwrap_or(1e-6) as f32,
-            rope,
-            local_rope,
-            scale: scale.map(|scalar| scalar.powf(-0.5) as f32),
-            window: window(&keys, gemma, layers)?,
-            gate,
-            embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
-        },
-        names: if gemma { gemma_names } else { llama_names },
-        gemma,
-        tied: json["tie_word_embeddings"].as_bool().unwrap_or(gemma),
-    }))
-}
-
-impl Decoder {
-    /// The folder's tensors as weights of the graph.
-    pub fn weights(
-        &self,
-        dense: BTreeMap<String, Tensor>,
-        few_bit: BTreeMap<String, Weight>,
-    ) -> Result<BTreeMap<String, Weight>> {
-        if let Some(name) = few_bit.keys().find(|name| name.ends_with(".weight_order")) {
-            let what = format!("{}: a decoder with `{name}` (GPTQ's `desc_act`)", self.config.file);
-            return Err(Error::Unsupported(what));
-        }
-        let mut weights = few_bit;
-        for (name, tensor) in dense {
-            // Some files store a tied head again.
-            if self.tied && name == "lm_head.weight" {
-                continue;
-            }
-            let norm = name.ends_with("norm.weight");
-            let weight = match self.gemma && norm {
-                true => Weight::Dense(Tensor::new(tensor.shape(), &plus_one(&tensor)?)?),
-                false => halves::weight(tensor)?,
-            };
-            if weights.insert(name.clone(), weight).is_some() {
-                return Err(Error::format(&self.config.file, format!("tensor `{name}` occurs twice")));
-            }
-        }
-        Ok(weights)
-    }
+    Ok(Config {
+        file: file.into(),
+        layers,
+        heads,
+        kv_heads: keys.size("num_key_value_heads").unwrap_or(heads),
+        epsilon: keys.float("rms_norm_eps").unwrap_or(1e-6) as f32,
+        rope,
+        local_rope,
+        scale: scale.map(|scalar| scalar.powf(-0.5) as f32),
+        window: window(keys, gemma, layers)?,
+        gate,
+        embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
+    })
 }
 
 /// Gemma's norms multiply by one more than their weight.
 fn plus_one(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.to_f32()?.iter().map(|v| v + 1.0).collect())
-}
-
-/// What generation needs beside the graph, for the manifest.
-pub fn beside(folder: &Path, json: &Value) -> Result<Map<String, Value>> {
-    let read = |name: &str| folder::json(&folder.join(name));
-    let generation = read("generation_config.json")?.unwrap_or_default();
-    let stops = [&generation["eos_token_id"], &json["eos_token_id"]].into_iter().find(|ids| !ids.is_null());
-    let template = folder::text(&folder.join("chat_template.jinja"))?;
-    let fields = [
-        ("context", json.get("max_position_embeddings").cloned()),
-        ("tokenizer", read("tokenizer.json")?),
-        ("tokenizer_config", read("tokenizer_config.json")?),
-        ("chat_template", template.map(Value::from)),
-        ("eos_token_id", stops.cloned()),
-    ];
-    Ok(fields.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect())
 }
 
 fn llama_names(layer: Option<usize>, part: &str) -> String {
@@ -220,27 +179,5 @@ fn stretch(keys: &Keys, scaling: &Keys) -> Result<Scaling> {
         }),
         "yarn" => Ok(Scaling::Yarn { factor: need("factor")?, original: need("original_max_position_embeddings")? }),
         other => Err(Error::Unsupported(format!("{}: rotary embedding stretched by `{other}`", keys.file))),
-    }
-}
-
-/// An object of `config.json`.
-struct Keys<'a> {
-    file: &'a str,
-    json: &'a Value,
-}
-
-impl Keys<'_> {
-    fn size(&self, key: &str) -> Option<usize> {
-        usize::try_from(self.json[key].as_u64()?).ok()
-    }
-
-    fn float(&self, key: &str) -> Option<f64> {
-        self.json[key].as_f64()
-    }
-
-    /// A number that must be there, and not 0.
-    fn need(&self, key: &str) -> Result<usize> {
-        let what = || Error::format(self.file, format!("config.json: `{key}` is missing or not what it should be"));
-        self.size(key).filter(|&size| size > 0).ok_or_else(what)
     }
 }

@@ -7,14 +7,20 @@
 
 mod aqlm;
 mod awq;
+mod bert;
+mod clip;
 mod compressed;
 mod config;
 mod decoder;
 pub(super) mod folder;
 mod gptq;
 mod grouped;
+mod image;
+mod keys;
 mod mlx;
+mod source;
 mod state;
+mod vision;
 mod whisper;
 
 use std::collections::BTreeMap;
@@ -22,10 +28,10 @@ use std::path::Path;
 
 use config::Config;
 use serde_json::Value;
+use source::Source;
 use state::State;
 
-use crate::graph::{Model, Weight};
-use crate::models::llama;
+use crate::graph::Model;
 use crate::tensor::Tensor;
 use crate::{Error, Result, models};
 
@@ -40,19 +46,36 @@ const METHODS: &[Method] = &[
     ("mlx", mlx::convert),
 ];
 
+/// An architecture: its `model_type` in `config.json`, and what makes a model of a folder.
+type Architecture = (&'static str, fn(&mut Source) -> Result<Model>);
+
+const ARCHITECTURES: &[Architecture] = &[
+    ("llama", decoder::llama),
+    ("mistral", decoder::llama),
+    ("qwen2", decoder::llama),
+    ("qwen3", decoder::llama),
+    ("gemma3_text", decoder::gemma),
+    ("whisper", whisper::build),
+    ("vit", vision::build),
+    ("deit", vision::build),
+    ("dinov2", vision::build),
+    ("dinov2_with_registers", vision::build),
+    ("clip", clip::build),
+    ("clip_vision_model", clip::build),
+    ("clip_text_model", clip::build),
+    ("siglip", clip::build),
+    ("siglip_vision_model", clip::build),
+    ("siglip_text_model", clip::build),
+    ("bert", bert::bert),
+    ("roberta", bert::roberta),
+    ("xlm-roberta", bert::roberta),
+    ("distilbert", bert::distilbert),
+];
+
 /// Reads a folder. Its configuration goes into the manifest as `config`.
-pub fn open(folder: &Path) -> Result<Model> {
-    let config = folder::json(&folder.join("config.json"))?.unwrap_or(Value::Null);
-    let name = folder.display().to_string();
-    match whisper::config(&name, &config)? {
-        Some(whisper) => whisper::open(&whisper, config, folder),
-        None => {
-            let beside = decoder::beside(folder, &config)?;
-            let mut model = build(&name, config, folder::tensors(folder)?)?;
-            model.manifest.extra.extend(beside);
-            Ok(model)
-        }
-    }
+pub fn open(path: &Path) -> Result<Model> {
+    let config = folder::json(&path.join("config.json"))?.unwrap_or(Value::Null);
+    build(&path.display().to_string(), config, folder::tensors(path)?, Some(path))
 }
 
 /// The same from memory: `config.json`, and one safetensors file.
@@ -60,10 +83,10 @@ pub fn from_bytes(name: &str, config: &[u8], safetensors: &[u8]) -> Result<Model
     let config = folder::parse_json(name, config)?;
     let mut tensors = BTreeMap::new();
     folder::add(name, safetensors.len() as u64, &mut &*safetensors, &mut tensors)?;
-    build(name, config, tensors)
+    build(name, config, tensors, None)
 }
 
-fn build(name: &str, config: Value, tensors: BTreeMap<String, Tensor>) -> Result<Model> {
+fn build(name: &str, config: Value, tensors: BTreeMap<String, Tensor>, folder: Option<&Path>) -> Result<Model> {
     let config = Config { json: config };
     let mut state = State::new(name, tensors);
     if let Some(method) = config.method() {
@@ -72,26 +95,27 @@ fn build(name: &str, config: Value, tensors: BTreeMap<String, Tensor>) -> Result
             known.ok_or_else(|| Error::Unsupported(format!("{name}: weights quantised by `{method}`")))?;
         convert(&mut state, &config)?;
     }
-    let (dense, weights) = state.finish();
-    let mut model = match decoder::describe(name, &config.json)? {
-        Some(decoder) => {
-            let graph = llama::build(&decoder.config, decoder.names, decoder.weights(dense, weights)?)?;
-            Model { graph, ..Model::default() }
-        }
-        None => parts(name, dense, weights)?,
+    let (dense, few_bit) = state.finish();
+    let kind = config.json["model_type"].as_str().unwrap_or("");
+    let known = ARCHITECTURES.iter().find(|(name, _)| *name == kind);
+    let mut source = Source { name, config, folder, dense, few_bit };
+    let mut model = match known {
+        Some((_, build)) => build(&mut source)?,
+        None => parts(&mut source)?,
     };
-    model.manifest.extra.insert("config".into(), config.json);
+    model.manifest.extra.insert("config".into(), source.config.json);
     Ok(model)
 }
 
 /// A model of an architecture that its tensors tell, or of none: weights alone.
-fn parts(name: &str, dense: BTreeMap<String, Tensor>, weights: BTreeMap<String, Weight>) -> Result<Model> {
-    let mut model = models::from_state_dict(dense)?;
-    for (weight_name, weight) in weights {
-        if model.graph.find(&weight_name).is_some() {
-            return Err(Error::format(name, format!("tensor `{weight_name}` occurs twice")));
+fn parts(source: &mut Source) -> Result<Model> {
+    let mut model = models::from_state_dict(std::mem::take(&mut source.dense))?;
+    for (name, weight) in std::mem::take(&mut source.few_bit) {
+        if model.graph.find(&name).is_some() {
+            return Err(Error::format(source.name, format!("tensor `{name}` occurs twice")));
         }
-        model.graph.add_weight(weight_name, weight);
+        model.graph.add_weight(name, weight);
     }
+    model.manifest.extra.extend(source.beside()?);
     Ok(model)
 }

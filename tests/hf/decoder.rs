@@ -1,37 +1,23 @@
 //! Decoders in folders of Hugging Face's layout against what `transformers` computes with them (pkg-scripts/decoder_cases.py).
 
-#![cfg(all(feature = "text", feature = "cli"))]
-#![allow(clippy::unwrap_used)]
-
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use fewbit::formats::safetensors;
 use fewbit::graph::{Model, Weight};
 use fewbit::runtime::Device;
 use fewbit::tasks::generate::{End, Options};
 use fewbit::tasks::{Decoder, Generator};
-use fewbit::tensor::{DType, Tensor};
+use fewbit::tensor::DType;
 use fewbit::text::Message;
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/decoders").join(name)
-}
-
-fn expected(name: &str) -> BTreeMap<String, Tensor> {
-    let bytes = std::fs::read(folder(name).join("expected.safetensors")).unwrap();
-    let mut source = bytes.as_slice();
-    let header = safetensors::read_header(name, bytes.len() as u64, &mut source).unwrap();
-    let one =
-        |entry: &safetensors::Entry| (entry.name.clone(), safetensors::read_tensor(name, entry, &mut source).unwrap());
-    header.tensors.iter().map(one).collect()
+    super::folder("decoders", name)
 }
 
 /// Fed in pieces of odd sizes, logits of every token.
 fn check(name: &str, dtype: DType) {
     let model = Model::open(folder(name)).unwrap();
-    let expected = expected(name);
+    let expected = super::expected(&folder(name));
     let ids: Vec<u32> = expected["ids"].slice::<i64>().unwrap().iter().map(|&id| id as u32).collect();
     let wanted = expected["logits"].to_f32().unwrap();
     let mut decoder = Decoder::new(&model, &Device::cpu(2).unwrap()).unwrap();

@@ -1,0 +1,30 @@
+//! Folders of Hugging Face's layout against what `transformers` computes with them.
+
+#![cfg(all(feature = "text", feature = "cli"))]
+#![allow(clippy::unwrap_used)]
+
+#[path = "hf/decoder.rs"]
+mod decoder;
+#[path = "hf/encoder.rs"]
+mod encoder;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fewbit::formats::safetensors;
+use fewbit::tensor::Tensor;
+
+fn folder(kind: &str, name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(kind).join(name)
+}
+
+/// The tensors of a folder's `expected.safetensors`.
+fn expected(folder: &Path) -> BTreeMap<String, Tensor> {
+    let name = folder.display().to_string();
+    let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
+    let mut source = bytes.as_slice();
+    let header = safetensors::read_header(&name, bytes.len() as u64, &mut source).unwrap();
+    let one =
+        |entry: &safetensors::Entry| (entry.name.clone(), safetensors::read_tensor(&name, entry, &mut source).unwrap());
+    header.tensors.iter().map(one).collect()
+}
