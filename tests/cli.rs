@@ -337,6 +337,23 @@ fn devices_are_listed() {
     assert_eq!(devices[0]["kind"], "cpu");
 }
 
+#[cfg(feature = "audio")]
+#[test]
+fn caption_describes_photos() {
+    let data = |name: &str| Path::new(ROOT).join("tests/data").join(name).display().to_string();
+    let (model, photo) = (data("vision_language/smolvlm"), data("vision_language/wide.png"));
+    let result = &json(&["caption", &model, &photo, "--prompt", "What is it?", "--max-tokens", "3"])[0];
+    assert_eq!((&result["tokens"], &result["prompt_tokens"]), (&3.into(), &94.into()));
+    assert!(result["time_ms"].as_f64().unwrap() > 0.0 && !result["text"].as_str().unwrap().is_empty());
+    fails(&["caption", &model, &data("speech/tone.flac")], 2, "is sound, and the model sees");
+    fails(&["caption", &model, &photo, "--timestamps"], 2, "the model sees");
+    fails(&["caption", &data("decoders/llama"), &photo, "--prompt", "What?"], 2, "does not see");
+    let folder = Folder::new("caption");
+    let cut = folder.file("cut.png");
+    std::fs::write(&cut, &std::fs::read(&photo).unwrap()[..3000]).unwrap();
+    fails(&["caption", &model, &cut], 1, "cut.png");
+}
+
 #[test]
 fn bad_usage_is_status_2() {
     fails(&["classify"], 2, "IMAGE");

@@ -144,3 +144,28 @@ fn marks_and_ranks() {
         }
     }
 }
+
+/// Heads before or behind tokens, angles by token or by place, all of a head or a part of it.
+#[test]
+fn rotary_embedding() {
+    let angles = |rows: &[usize]| [In::Run(tensor(rows, 11)), In::Run(tensor(rows, 12))];
+    for (x, heads) in [(&[2usize, 5, 9, 14][..], 5i64), (&[2, 9, 70], 5), (&[1, 33, 14], 1), (&[1, 3, 0, 14], 3)] {
+        let [batch, tokens] = if x.len() == 4 { [x[0], x[2]] } else { [x[0], x[1]] };
+        for (turned, adjoining) in [(14usize, 0i64), (14, 1), (6, 0), (6, 1)] {
+            let options = [
+                ("num_heads", Attr::Int(heads)),
+                ("rotary_embedding_dim", Attr::Int(if turned == 14 { 0 } else { turned as i64 })),
+                ("interleaved", Attr::Int(adjoining)),
+            ];
+            let x = In::Run(tensor(x, 13));
+            let [cos, sin] = angles(&[batch, tokens, turned / 2]);
+            if tokens > 0 {
+                agree("RotaryEmbedding", &options, &[x.clone(), cos, sin], 1, 1e-6);
+            }
+            let places: Vec<i64> = (0..batch * tokens).map(|i| (i * 7 % 31) as i64).collect();
+            let places = In::Run(Tensor::new([batch, tokens], &places).unwrap());
+            let [cos, sin] = angles(&[31, turned / 2]);
+            agree("RotaryEmbedding", &options, &[x, cos, sin, places], 1, 1e-6);
+        }
+    }
+}

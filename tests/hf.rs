@@ -7,6 +7,8 @@
 mod decoder;
 #[path = "hf/encoder.rs"]
 mod encoder;
+#[path = "hf/vision_language.rs"]
+mod vision_language;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

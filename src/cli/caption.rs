@@ -1,4 +1,4 @@
-//! `fewbit caption`: what is said in a sound file.
+//! `fewbit caption`: what is said in a sound file, or what is to be seen in a photo; the model decides which.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,19 +8,24 @@ use clap::Args;
 use serde_json::json;
 
 use super::global::Global;
-use super::{models, print};
-use crate::Result;
+use super::{describe, models, print};
 use crate::audio::Sound;
+use crate::graph::Model;
+use crate::models::vision_language;
 use crate::runtime::Activations;
 use crate::tasks::Captioner;
 use crate::tasks::caption::{self, Segment};
+use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// A Whisper model
+    /// A model that sees (Qwen2-VL, SmolVLM, Idefics 3, LLaVA), or a Whisper model
     model: PathBuf,
-    /// A WAV, MP3, FLAC or Ogg Vorbis file
-    audio: PathBuf,
+    /// A photo, or a WAV, MP3, FLAC or Ogg Vorbis file
+    #[arg(value_name = "IMAGE|AUDIO")]
+    file: PathBuf,
+    #[command(flatten)]
+    describe: describe::Options,
     /// Say from when to when each part of the text is spoken
     #[arg(long)]
     timestamps: bool,
@@ -39,9 +44,26 @@ pub struct Options {
 }
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
+    let model = models::open(&options.model)?;
+    if vision_language::parts(&model.graph).is_some() {
+        if options.timestamps || options.translate || options.language.is_some() {
+            let what = "--timestamps, --language and --translate are for sound, and the model sees";
+            return Err(Error::Usage(what.into()));
+        }
+        let run = describe::Run { model: &model, seed: options.seed, activations: options.activations };
+        return describe::run(global, &options.describe, &options.file, &run);
+    }
+    options.describe.check_unused()?;
+    hear(global, options, &model)
+}
+
+fn hear(global: &Global, options: &Options, model: &Model) -> Result<()> {
     let device = global.device()?;
-    let mut sound = Sound::open(&options.audio)?;
-    let mut captioner = Captioner::new(&models::open(&options.model)?, &device)?;
+    let mut captioner = Captioner::new(model, &device)?;
+    let mut sound = Sound::open(&options.file).map_err(|e| match describe::is_photo(&options.file) {
+        true => Error::Usage(format!("{} is a photo, and the model hears: it takes sound", options.file.display())),
+        false => e,
+    })?;
     captioner.set_activations(options.activations);
     let how = caption::Options {
         timestamps: options.timestamps,

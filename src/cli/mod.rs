@@ -8,6 +8,8 @@ mod classify;
 mod compress;
 mod conformance;
 mod convert;
+#[cfg(feature = "audio")]
+mod describe;
 mod devices;
 #[cfg(feature = "text")]
 mod eval;
@@ -54,7 +56,7 @@ enum Command {
     /// Continue a text, or answer in a chat
     #[cfg(feature = "text")]
     Generate(generate::Options),
-    /// Write down what is said in a sound file
+    /// Write down what is said in a sound file, or describe a photo
     #[cfg(feature = "audio")]
     Caption(caption::Options),
     /// Measure how well a model does

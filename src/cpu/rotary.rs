@@ -60,14 +60,23 @@ fn rotary(call: &mut Call) -> Result<()> {
     })
 }
 
-/// `scale · cos(p · f)` and `scale · sin(p · f)` for every position p and frequency f, in f64: after 10⁵ positions an f32
-/// angle would be off by a hundredth.
+/// `scale · cos(p · f)` and `scale · sin(p · f)` for every token and frequency f, p the token's position in the row that f is
+/// for; in f64: after 10⁵ positions an f32 angle would be off by a hundredth.
 #[cfg(feature = "full")]
 fn angles(call: &mut Call) -> Result<()> {
-    let (positions, frequencies) = (call.ints(0)?, crate::ops::cached_attention::frequencies(call.node)?);
+    use crate::ops::cached_attention::{frequencies, sections};
+    let (rows, tokens) = match *call.input(0)?.shape {
+        [rows, tokens] => (rows, tokens),
+        _ => return Err(call.node.error("positions must be a matrix")),
+    };
+    let (positions, frequencies) = (call.ints(0)?, frequencies(call.node)?);
+    let row_of = sections(call.node, rows)?;
     let scale = f64::from(call.node.attrs.float_or("scale", 1.0));
     let [cos, sin, ..] = &mut *call.outputs else { return Ok(()) };
-    let angle = |i: usize| positions[i / frequencies.len()] as f64 * f64::from(frequencies[i % frequencies.len()]);
+    let angle = |i: usize| {
+        let (token, pair) = (i / frequencies.len(), i % frequencies.len());
+        positions[row_of[pair] * tokens + token] as f64 * f64::from(frequencies[pair])
+    };
     cos.slice::<f32>()?.iter_mut().enumerate().for_each(|(i, v)| *v = (scale * angle(i).cos()) as f32);
     sin.slice::<f32>()?.iter_mut().enumerate().for_each(|(i, v)| *v = (scale * angle(i).sin()) as f32);
     Ok(())

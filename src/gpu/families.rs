@@ -25,6 +25,8 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::quantize::KERNELS,
     super::reduce::KERNELS,
     super::resize::KERNELS,
+    #[cfg(feature = "full")]
+    super::rotary::KERNELS,
     super::select::KERNELS,
     super::unary::KERNELS,
 ];

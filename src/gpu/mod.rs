@@ -52,6 +52,8 @@ pub mod quantize;
 pub mod readback;
 pub mod reduce;
 pub mod resize;
+#[cfg(feature = "full")]
+pub mod rotary;
 pub mod select;
 pub mod selfcheck;
 pub mod shader;

@@ -76,6 +76,9 @@ const CHECKS: &[Check] = &[
         &[("cache", 0), ("q_num_heads", 6), ("kv_num_heads", 2)],
         &[&[1, 71, 120], &[1, 71, 40], &[1, 71, 40], &[1, 71], &[1, 71, 6], &[1, 71, 6]],
     ),
+    // Heads of 10, of which 6 turn.
+    #[cfg(feature = "full")]
+    dense("RotaryEmbedding", &[("num_heads", 7), ("rotary_embedding_dim", 6)], &[&[1, 9, 70], &[1, 9, 3], &[1, 9, 3]]),
     dense("Softmax", &[], &[&[5, 77]]),
     dense("LayerNormalization", &[], &[&[5, 77], &[77], &[77]]),
     dense("GlobalAveragePool", &[], &[&[1, 3, 7, 7]]),

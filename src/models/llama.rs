@@ -58,19 +58,54 @@ pub fn gguf_names(layer: Option<usize>, part: &str) -> String {
     layer.map_or_else(|| part.to_string(), |i| format!("blk.{i}.{part}"))
 }
 
+/// What a decoder sees beside text.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// `[features, width]`: what stands for the ids from the vocabulary's size on.
+    pub features: ValueId,
+    /// Pairs of a head that turn by each of a token's positions in time, in height and in width (M-RoPE, Wang et al. 2024),
+    /// which are then a further input, `rotary_positions`, i64 `[3, tokens]`. Empty: a token turns by where it stands.
+    pub sections: Vec<usize>,
+}
+
+/// The further input of decoders with sections.
+pub const ROTARY_POSITIONS: &str = "rotary_positions";
+
 /// The graph of a decoder, which keeps every weight under its name.
 pub fn build(config: &Config, names: Names, weights: BTreeMap<String, Weight>) -> Result<Graph> {
     let mut graph = Graph { name: "decoder".into(), ..Graph::default() };
+    let ids_of = weights.into_iter().map(|(name, weight)| (name.clone(), graph.add_weight(name, weight)));
+    let weights = ids_of.collect();
+    extend(graph, config, names, weights, None)
+}
+
+/// Adds a decoder to a graph that has its weights, by their names.
+pub fn extend(
+    mut graph: Graph,
+    config: &Config,
+    names: Names,
+    weights: BTreeMap<String, ValueId>,
+    sight: Option<&Sight>,
+) -> Result<Graph> {
     let tokens = [Dim::Known(1), Dim::Symbol("tokens".into())];
     let ids = graph.add_input("input_ids", DType::I64, tokens.to_vec());
     let positions = graph.add_input("position_ids", DType::I64, tokens.to_vec());
     let keep = graph.add_input("logits_to_keep", DType::I64, vec![Dim::Symbol("kept".into())]);
-    let ids_of = weights.into_iter().map(|(name, weight)| (name.clone(), graph.add_weight(name, weight)));
-    let weights: BTreeMap<String, ValueId> = ids_of.collect();
-    let mut net = Builder { config, names, weights, graph, angles: [None, None], positions };
+    let sections = sight.map_or(&[][..], |sight| &sight.sections);
+    let turns_by = match sections.is_empty() {
+        true => positions,
+        false => {
+            let dims = vec![Dim::Known(AXES), Dim::Symbol("tokens".into())];
+            graph.add_input(ROTARY_POSITIONS, DType::I64, dims)
+        }
+    };
+    let mut net = Builder { config, names, weights, graph, angles: [None, None], positions, turns_by, sections };
 
     let embedding = net.need(None, "token_embd.weight")?;
-    let mut x = net.graph.add_node("Gather", "embedding", &[embedding, ids], Attrs::default());
+    let mut x = match sight {
+        Some(sight) => net.words_or_features(embedding, ids, sight.features)?,
+        None => net.graph.add_node("Gather", "embedding", &[embedding, ids], Attrs::default()),
+    };
     if config.embedding_scale != 1.0 {
         let factor = net.graph.add_weight("embedding_scale", Weight::Dense(Tensor::scalar(config.embedding_scale)));
         x = net.graph.add_node("Mul", "embedding.scaled", &[x, factor], Attrs::default());
@@ -93,6 +128,9 @@ pub fn build(config: &Config, names: Names, weights: BTreeMap<String, Weight>) -
     Ok(graph)
 }
 
+/// A token's positions by which heads turn in sections.
+const AXES: usize = 3;
+
 struct Builder<'a> {
     config: &'a Config,
     names: Names,
@@ -101,6 +139,9 @@ struct Builder<'a> {
     /// Cosines and sines of the two rotary embeddings, made on first use.
     angles: [Option<[ValueId; 2]>; 2],
     positions: ValueId,
+    /// The positions of the angles, and how many of them are for each of its rows.
+    turns_by: ValueId,
+    sections: &'a [usize],
 }
 
 impl Builder<'_> {
@@ -171,6 +212,25 @@ impl Builder<'_> {
         Ok(self.graph.add_node("Reshape", name, &[x, shape], Attrs::default()))
     }
 
+    /// Embeddings of ids: rows of the table, and beyond it those of `features`.
+    fn words_or_features(&mut self, table: ValueId, ids: ValueId, features: ValueId) -> Result<ValueId> {
+        // Both are looked up for every id, of which one is there; the other takes a row that is there too.
+        let vocabulary = self.rows(table)? as i64;
+        let graph = &mut self.graph;
+        let mut number = |name: &str, n: i64| graph.add_weight(name, Weight::Dense(Tensor::scalar(n)));
+        let (last, size, zero) = (number("last_word", vocabulary - 1), number("words", vocabulary), number("zero", 0));
+        let mut node = |op: &str, name: &str, inputs: &[ValueId]| graph.add_node(op, name, inputs, Attrs::default());
+        let word = node("Min", "word", &[ids, last]);
+        let words = node("Gather", "embedding.words", &[table, word]);
+        let beyond = node("Sub", "beyond_words", &[ids, size]);
+        let feature = node("Max", "feature", &[beyond, zero]);
+        let seen = node("Gather", "embedding.features", &[features, feature]);
+        let is_feature = node("GreaterOrEqual", "is_feature", &[ids, size]);
+        let axis = graph.add_weight("is_feature.axis", Weight::Dense(Tensor::new([1], &[-1i64])?));
+        let is_feature = graph.add_node("Unsqueeze", "is_feature.wide", &[is_feature, axis], Attrs::default());
+        Ok(graph.add_node("Where", "embedding", &[is_feature, seen, words], Attrs::default()))
+    }
+
     fn attention(&mut self, layer: usize, x: ValueId) -> Result<ValueId> {
         let config = self.config;
         let window = config.window.filter(|w| w.period == 0 || !(layer + 1).is_multiple_of(w.period));
@@ -227,15 +287,17 @@ impl Builder<'_> {
         }
         let name = if slot == 0 { "rope" } else { "local_rope" };
         let made = ["cos", "sin"].map(|part| self.graph.add_value(format!("{name}.{part}")));
+        let mut attrs =
+            Attrs::from([("frequencies", Attr::Floats(rope.frequencies())), ("scale", Attr::Float(rope.magnitude()))]);
+        if !self.sections.is_empty() {
+            attrs.set("sections", Attr::Ints(self.sections.iter().map(|&n| n as i64).collect()));
+        }
         self.graph.nodes.push(Node {
             name: name.into(),
             op: "fewbit.RotaryAngles".into(),
-            inputs: vec![Some(self.positions)],
+            inputs: vec![Some(self.turns_by)],
             outputs: made.map(Some).to_vec(),
-            attrs: Attrs::from([
-                ("frequencies", Attr::Floats(rope.frequencies())),
-                ("scale", Attr::Float(rope.magnitude())),
-            ]),
+            attrs,
         });
         self.angles[slot] = Some(made);
         made

@@ -13,9 +13,15 @@ pub mod llama;
 #[cfg(feature = "full")]
 pub mod net;
 #[cfg(feature = "full")]
+pub mod pictures;
+#[cfg(feature = "full")]
+pub mod qwen2_vl;
+#[cfg(feature = "full")]
 pub mod rope;
 #[cfg(feature = "full")]
 pub mod speech;
+#[cfg(feature = "full")]
+pub mod vision_language;
 #[cfg(feature = "full")]
 pub mod vit;
 #[cfg(feature = "full")]

@@ -50,6 +50,11 @@ impl Net {
         Ok(self.graph)
     }
 
+    /// The graph so far and its weights by name, for a builder that goes on.
+    pub fn into_parts(self) -> (Graph, BTreeMap<String, ValueId>) {
+        (self.graph, self.weights)
+    }
+
     /// What is wrong with the file.
     pub fn error(&self, what: impl Into<String>) -> Error {
         Error::format(&self.file, what)

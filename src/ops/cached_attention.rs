@@ -174,11 +174,28 @@ pub fn frequencies(node: &Node) -> Result<&[f32]> {
     node.attrs.floats("frequencies").ok_or_else(|| node.error("attribute `frequencies` is missing"))
 }
 
-/// Positions i64 `[1, tokens]` → cosines and sines f32 `[1, tokens, frequencies]`.
+/// Which row of positions each frequency of a `fewbit.RotaryAngles` node is for: `sections` frequencies for one row after
+/// the other, from the first again where there are more sections than rows; without the attribute all for the only row.
+pub fn sections(node: &Node, rows: usize) -> Result<Vec<usize>> {
+    let count = frequencies(node)?.len();
+    let Some(sections) = node.attrs.ints("sections") else {
+        return if rows == 1 { Ok(vec![0; count]) } else { Err(node.error(format!("{rows} rows of positions"))) };
+    };
+    let size = |&n: &i64| usize::try_from(n).ok().filter(|&n| n <= count);
+    let sizes: Option<Vec<usize>> = sections.iter().map(size).collect();
+    let rows_of = sizes.into_iter().flatten().enumerate();
+    let all: Vec<usize> = rows_of.flat_map(|(i, n)| std::iter::repeat_n(i.checked_rem(rows).unwrap_or(0), n)).collect();
+    match all.len() == count && rows > 0 {
+        true => Ok(all),
+        false => Err(node.error(format!("sections {sections:?} of {count} frequencies for {rows} rows of positions"))),
+    }
+}
+
+/// Positions i64 `[rows, tokens]` → cosines and sines f32 `[1, tokens, frequencies]`.
 fn rotary_angles(infer: &Infer) -> Result<Vec<TensorType>> {
-    let &[1, tokens] = infer.shape(0)? else {
+    let &[rows, tokens] = infer.shape(0)? else {
         return Err(infer.node.error(format!("positions of shape {:?}", infer.shape(0)?)));
     };
-    let ty = TensorType::new(DType::F32, [1, tokens, frequencies(infer.node)?.len()]);
+    let ty = TensorType::new(DType::F32, [1, tokens, sections(infer.node, rows)?.len()]);
     Ok(vec![ty.clone(), ty])
 }

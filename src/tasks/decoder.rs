@@ -1,6 +1,9 @@
 //! A language model's graph, token by token.
 
-use crate::graph::{Dim, Model};
+use super::places::places;
+use crate::graph::{Dim, Graph, Model};
+use crate::models::llama::ROTARY_POSITIONS;
+use crate::models::vision_language::{self, FEATURES, Grid};
 use crate::runtime::{Device, KvKind, Session};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -37,11 +40,21 @@ pub struct Decoder {
     fed: Vec<u32>,
     /// Inputs beside the tokens, by name.
     condition: Vec<(String, Tensor)>,
+    /// Rows of features that ids from the vocabulary's size on stand for, and how those of each picture lie.
+    features: usize,
+    grids: Vec<Grid>,
+    /// Tokens have places in pictures too.
+    has_places: bool,
 }
 
 impl Decoder {
-    /// The model must be a decoder as `models::llama` builds it.
+    /// The model must be a decoder as `models::llama` builds it. Of a model that sees it is the part for text.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
+        if let Some((_, graph)) = vision_language::parts(&model.graph) {
+            let mut decoder = Self::conditional(&Model { graph, manifest: model.manifest.clone() }, device)?;
+            decoder.see_nothing()?;
+            return Ok(decoder);
+        }
         match model.graph.inputs.len() > INPUTS.len() {
             true => Err(no_decoder()),
             false => Self::conditional(model, device),
@@ -51,13 +64,22 @@ impl Decoder {
     /// A decoder that has further inputs, which `set_condition` gives.
     pub fn conditional(model: &Model, device: &Device) -> Result<Self> {
         let graph = &model.graph;
-        let known = |name: &str| graph.inputs.iter().any(|&id| graph.value(id).name == name);
+        let known = |name: &str| input(graph, name).is_some();
         let last = graph.outputs.first().and_then(|&id| graph.value(id).dims.as_ref()?.last());
         let (true, Some(&Dim::Known(vocabulary))) = (INPUTS.iter().all(|name| known(name)), last) else {
             return Err(no_decoder());
         };
         let session = Session::new(model, device)?;
-        Ok(Decoder { session, context: context(model), vocabulary, fed: Vec::new(), condition: Vec::new() })
+        Ok(Decoder {
+            session,
+            context: context(model),
+            vocabulary,
+            fed: Vec::new(),
+            condition: Vec::new(),
+            features: 0,
+            grids: Vec::new(),
+            has_places: known(ROTARY_POSITIONS),
+        })
     }
 
     /// Tokens that the model was made for at most.
@@ -92,6 +114,24 @@ impl Decoder {
         self.fed.clear();
     }
 
+    /// Shows pictures to a decoder that sees: from now on ids from the vocabulary's size on stand for the rows of `features`
+    /// `[features, width]`, of which the first picture has as many as its grid, and so on.
+    pub fn set_features(&mut self, features: Tensor, grids: Vec<Grid>) {
+        self.features = features.shape().first().copied().unwrap_or(0);
+        self.grids = grids;
+        self.set_condition(vec![(FEATURES.into(), features)]);
+    }
+
+    /// Takes pictures away: a row that no id stands for is in their place.
+    fn see_nothing(&mut self) -> Result<()> {
+        let graph = self.session.graph();
+        let width = input(graph, FEATURES).and_then(|dims| dims.last());
+        let Some(&Dim::Known(width)) = width else { return Err(no_decoder()) };
+        self.set_features(Tensor::new([1, width], &vec![0f32; width])?, Vec::new());
+        self.features = 0;
+        Ok(())
+    }
+
     /// Brings the session to `tokens` and gives the logits after each of the last `kept`: `kept` rows of a number for
     /// every word of the vocabulary. What the tokens have in common with those before is not computed again. Fails for no
     /// tokens and for more than the context.
@@ -103,7 +143,7 @@ impl Decoder {
             let (len, context) = (tokens.len(), self.context);
             return Err(Error::Usage(format!("{len} tokens exceed the model's context of {context}")));
         }
-        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
+        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocabulary + self.features) {
             return Err(Error::Usage(format!("token {id} is outside the model's vocabulary of {}", self.vocabulary)));
         }
         match self.feed(tokens, kept.min(tokens.len())).await {
@@ -119,13 +159,15 @@ impl Decoder {
     async fn feed(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
         let common = self.fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         self.fed.truncate(common.min(tokens.len() - kept));
+        let places = if self.has_places { places(tokens, self.vocabulary, &self.grids) } else { Vec::new() };
         let mut logits = Vec::new();
         while self.fed.len() < tokens.len() {
             let from = self.fed.len();
             // Powers of two, the largest first: there is a plan for each.
             let count = CHUNK.min(1 << (tokens.len() - from).ilog2());
             let chunk = &tokens[from..from + count];
-            logits.extend(self.run(chunk, (tokens.len() - kept).saturating_sub(from)).await?);
+            let places = places.get(from..from + count).map(rows_of).transpose()?;
+            logits.extend(self.run(chunk, places, (tokens.len() - kept).saturating_sub(from)).await?);
             self.fed.extend_from_slice(chunk);
         }
         if let Some(i) = logits.iter().position(|v| !v.is_finite()) {
@@ -143,15 +185,28 @@ impl Decoder {
     }
 
     /// Feeds a chunk after what was fed before; logits from its token number `keep` on.
-    async fn run(&mut self, chunk: &[u32], keep: usize) -> Result<Vec<f32>> {
+    async fn run(&mut self, chunk: &[u32], places: Option<Tensor>, keep: usize) -> Result<Vec<f32>> {
         let first = self.fed.len();
         let inputs = inputs(chunk, first, keep..chunk.len())?;
         let further = self.condition.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).collect();
+        let places = places.iter().map(|places| (ROTARY_POSITIONS, places));
+        let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).chain(places).collect();
         let outputs = self.session.run_async(&named).await?;
         let (_, logits) = outputs.first().ok_or_else(|| Error::Unsupported("the model has no output".into()))?;
         logits.to_f32()
     }
+}
+
+/// The declared sizes of an input, if there is one of this name.
+fn input<'a>(graph: &'a Graph, name: &str) -> Option<&'a [Dim]> {
+    let value = graph.inputs.iter().map(|&id| graph.value(id)).find(|value| value.name == name)?;
+    value.dims.as_deref()
+}
+
+/// `[3, tokens]`.
+fn rows_of(places: &[[i64; 3]]) -> Result<Tensor> {
+    let rows: Vec<i64> = (0..3).flat_map(|row| places.iter().map(move |place| place[row])).collect();
+    Tensor::new([3, places.len()], &rows)
 }
 
 fn no_decoder() -> Error {

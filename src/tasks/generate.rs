@@ -71,8 +71,12 @@ pub struct Generated {
 impl Generator {
     /// The model must be a decoder, with its tokenizer in the manifest.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
-        let (decoder, language) = (Decoder::new(model, device)?, Language::new(&model.manifest)?);
-        Ok(Generator { decoder, language, draft: Draft::None, schemas: None })
+        Ok(Self::of(Decoder::new(model, device)?, Language::new(&model.manifest)?))
+    }
+
+    /// A generator of a decoder that may have further inputs.
+    pub fn of(decoder: Decoder, language: Language) -> Self {
+        Generator { decoder, language, draft: Draft::None, schemas: None }
     }
 
     /// Tokens are drafted from now on, which saves time where drafts come true and changes no text. Fails for a model

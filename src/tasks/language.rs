@@ -48,6 +48,32 @@ impl Language {
         Ok([self.tokenizer.prefix(), &self.tokenizer.encode(text, true)?].concat())
     }
 
+    /// The text of a message about a picture, up to where the answer begins. A text that has the picture's token already is
+    /// taken as it is. Fails if there is neither that nor a chat template that writes it.
+    pub fn picture_prompt(&self, text: &str, token: &str) -> Result<String> {
+        let written = match &self.chat {
+            _ if text.contains(token) => text.to_string(),
+            Some(template) => template.render_picture(text, true)?,
+            None => {
+                let what =
+                    format!("the model has no chat template; write `{token}` into the prompt where the picture is");
+                return Err(Error::Usage(what));
+            }
+        };
+        match written.matches(token).count() {
+            1 => Ok(written),
+            count => {
+                Err(Error::Usage(format!("the prompt has `{token}` {count} times; once it stands for the picture")))
+            }
+        }
+    }
+
+    /// The ids of a text with special tokens in it, with what the model wants before a text unless that is written too.
+    pub fn whole(&self, text: &str) -> Result<Vec<u32>> {
+        let (ids, prefix) = (self.tokenizer.encode(text, true)?, self.tokenizer.prefix());
+        Ok(if ids.starts_with(prefix) { ids } else { [prefix, &ids].concat() })
+    }
+
     /// The ids of a conversation, up to where the answer begins. Fails if the model has no chat template.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>> {
         let what = "the model has no chat template; leave `--chat` out";

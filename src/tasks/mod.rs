@@ -12,11 +12,15 @@ pub mod conformance;
 #[cfg(feature = "full")]
 pub mod decoder;
 #[cfg(feature = "text")]
+pub mod describe;
+#[cfg(feature = "text")]
 pub mod generate;
 #[cfg(feature = "text")]
 pub mod language;
 #[cfg(all(feature = "full", feature = "cli"))]
 pub mod perplexity;
+#[cfg(feature = "full")]
+pub mod places;
 #[cfg(feature = "text")]
 pub mod stop;
 #[cfg(feature = "audio")]
@@ -31,6 +35,8 @@ pub use caption::Captioner;
 pub use classify::{Classifier, Prediction};
 #[cfg(feature = "full")]
 pub use decoder::Decoder;
+#[cfg(feature = "text")]
+pub use describe::Describer;
 #[cfg(feature = "text")]
 pub use generate::Generator;
 #[cfg(feature = "text")]

@@ -78,7 +78,18 @@ impl ChatTemplate {
     ///
     /// Fails where the template does, which may refuse a role or an order of turns, and if it takes too long.
     pub fn render(&self, messages: &[Message], open: bool) -> Result<String> {
-        let bytes: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
+        self.rendered(messages, messages.iter().map(|m| m.role.len() + m.content.len()).sum(), open)
+    }
+
+    /// The same of one message of the user, a picture and what is said about it, in parts as templates of models that see
+    /// want them. What stands for the picture in the text is the model's token for it.
+    pub fn render_picture(&self, text: &str, open: bool) -> Result<String> {
+        let content = serde_json::json!([{"type": "image"}, {"type": "text", "text": text}]);
+        self.rendered(&[serde_json::json!({"role": "user", "content": content})], text.len(), open)
+    }
+
+    /// `bytes`: of text in the messages.
+    fn rendered(&self, messages: &[impl Serialize], bytes: usize, open: bool) -> Result<String> {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(FUEL.saturating_add(bytes as u64)));
         let template = environment.get_template(NAME).map_err(|e| error(&e))?;

@@ -66,7 +66,8 @@ fn build(source: &mut Source, gemma: bool) -> Result<Model> {
     Ok(model)
 }
 
-fn describe(keys: &Keys, gemma: bool) -> Result<Config> {
+/// What `config.json`, or its part for text, says about a decoder.
+pub fn describe(keys: &Keys, gemma: bool) -> Result<Config> {
     let (file, json) = (keys.file, keys.json);
     let (hidden, heads) = (keys.need("hidden_size")?, keys.need("num_attention_heads")?);
     let head = keys.size("head_dim").unwrap_or(hidden / heads);
@@ -110,7 +111,7 @@ fn plus_one(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.to_f32()?.iter().map(|v| v + 1.0).collect())
 }
 
-fn llama_names(layer: Option<usize>, part: &str) -> String {
+pub fn llama_names(layer: Option<usize>, part: &str) -> String {
     hf_name(layer, part, NORMS)
 }
 
@@ -169,7 +170,7 @@ fn stretch(keys: &Keys, scaling: &Keys) -> Result<Scaling> {
         scaling.float(key).filter(|&value| value > 0.0).ok_or_else(what)
     };
     match kind {
-        "default" => Ok(Scaling::None),
+        "default" | "mrope" => Ok(Scaling::None),
         "linear" => Ok(Scaling::Linear(need("factor")?)),
         "llama3" => Ok(Scaling::Llama3 {
             factor: need("factor")?,

@@ -7,7 +7,7 @@ use super::source::Source;
 use crate::Result;
 use crate::graph::{Dim, Filter, ImageInput, Model, Resize, Size};
 
-const FILE: &str = "preprocessor_config.json";
+pub const FILE: &str = "preprocessor_config.json";
 
 /// Pillow's numbers of filters.
 const FILTERS: [(u64, Filter); 3] = [(1, Filter::Lanczos), (2, Filter::Bilinear), (3, Filter::Bicubic)];
@@ -35,7 +35,7 @@ fn labels(json: &Value) -> Option<Vec<String>> {
 }
 
 /// As the image processors of `transformers` do it: resize, centre crop, factor, mean and standard deviation.
-fn input(keys: &Keys) -> Option<ImageInput> {
+pub fn input(keys: &Keys) -> Option<ImageInput> {
     let json = keys.json;
     let on = |key: &str| json[key].as_bool();
     let kind = keys.text("image_processor_type").or(keys.text("feature_extractor_type")).unwrap_or("");
@@ -86,7 +86,7 @@ fn rectangle(json: &Value) -> Option<[usize; 2]> {
 }
 
 /// Mean and standard deviation for pixels of 0–255.
-fn scale(keys: &Keys) -> Option<([f32; 3], [f32; 3])> {
+pub fn scale(keys: &Keys) -> Option<([f32; 3], [f32; 3])> {
     let on = |key: &str| keys.json[key].as_bool() != Some(false);
     let factor = if on("do_rescale") { keys.float("rescale_factor").unwrap_or(1.0 / 255.0) } else { 1.0 };
     let channels = |key: &str| {

@@ -21,6 +21,7 @@ mod mlx;
 mod source;
 mod state;
 mod vision;
+mod vision_language;
 mod whisper;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,10 @@ const ARCHITECTURES: &[Architecture] = &[
     ("roberta", bert::roberta),
     ("xlm-roberta", bert::roberta),
     ("distilbert", bert::distilbert),
+    ("qwen2_vl", vision_language::qwen2_vl),
+    ("idefics3", vision_language::idefics3),
+    ("smolvlm", vision_language::idefics3),
+    ("llava", vision_language::llava),
 ];
 
 /// Reads a folder. Its configuration goes into the manifest as `config`.
