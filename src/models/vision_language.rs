@@ -88,7 +88,7 @@ fn idefics3(net: &mut Net, vision: &clip::Vision, scale: usize) -> Result<ValueI
     let patches = format!("{}.weight", vision.names.of(None, "patches"));
     let [width, _, patch, _] = net.shape(&patches)?;
     let side = vision.size[0] / patch.max(1);
-    if vision.size[0] != vision.size[1] || scale == 0 || !side.is_multiple_of(scale) {
+    if vision.size[0] != vision.size[1] || side < scale || !side.is_multiple_of(scale) {
         return Err(net.error(format!("{side} patches in squares of {scale} × {scale}")));
     }
     let (side, width, scale) = (side as i64, width as i64, scale as i64);

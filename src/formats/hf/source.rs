@@ -69,12 +69,16 @@ impl Source<'_> {
         let generation = self.json("generation_config.json")?.unwrap_or_default();
         let json = &self.config.json;
         let stops = [&generation["eos_token_id"], &json["eos_token_id"]].into_iter().find(|ids| !ids.is_null());
-        let template = self.text("chat_template.jinja")?;
+        let template = match self.text("chat_template.jinja")? {
+            Some(text) => Some(Value::from(text)),
+            // Where processors had it for a time.
+            None => self.json("chat_template.json")?.and_then(|json| json.get("chat_template").cloned()),
+        };
         let fields = [
             ("context", json.get("max_position_embeddings").cloned()),
             ("tokenizer", self.json("tokenizer.json")?),
             ("tokenizer_config", self.json("tokenizer_config.json")?),
-            ("chat_template", template.map(Value::from)),
+            ("chat_template", template),
             ("eos_token_id", stops.cloned()),
         ];
         Ok(fields.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect())

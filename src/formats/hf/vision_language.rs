@@ -27,12 +27,19 @@ const PREFIXES: &[(&str, &str)] = &[
     ("model.multi_modal_projector.", "multi_modal_projector."),
 ];
 
+/// Sides of patches in pixels, and of squares of patches, are far below.
+const MOST_SIDE: usize = 1024;
+
 pub fn qwen2_vl(source: &mut Source) -> Result<Model> {
     let keys = source.keys();
     let tower = keys.inner("vision_config");
-    let merge = tower.need_or("spatial_merge_size", 2)?;
-    let patch = tower.need_or("patch_size", 14)?;
-    let frames = tower.need_or("temporal_patch_size", 2)?;
+    let side = |key: &str, default: usize| match tower.need_or(key, default)? {
+        side if side <= MOST_SIDE => Ok(side),
+        _ => Err(tower.wrong(key)),
+    };
+    let merge = side("spatial_merge_size", 2)?;
+    let patch = side("patch_size", 14)?;
+    let frames = side("temporal_patch_size", 2)?;
     let description = Tower::Qwen2Vl(qwen2_vl::Tower {
         layers: tower.need_or("depth", 32)?,
         heads: tower.need_or("num_heads", 16)?,
@@ -72,8 +79,8 @@ pub fn idefics3(source: &mut Source) -> Result<Model> {
     let photos = Keys { file: source.name, json: &photos };
     let layout = Layout::Tiles {
         side,
-        longest: photos.inner("size").need_or("longest_edge", 4 * side)?,
-        features: across * across,
+        longest: photos.inner("size").need_or("longest_edge", side.saturating_mul(4))?,
+        features: across.saturating_mul(across),
         split: photos.json["do_image_splitting"].as_bool().unwrap_or(true),
     };
     if photos.inner("max_image_size").size("longest_edge").is_some_and(|tile| tile != side) {
@@ -91,7 +98,7 @@ pub fn llava(source: &mut Source) -> Result<Model> {
     }
     let mut vision = clip::vision(&inner, "vision_tower.vision_model.", false)?;
     // Of states before the first block and behind each; from the end if negative.
-    let states = vision.encoder.layers as i64 + 1;
+    let states = i64::try_from(vision.encoder.layers).unwrap_or(i64::MAX).saturating_add(1);
     let layer = keys.json["vision_feature_layer"].as_i64().unwrap_or(-2);
     let layers = if layer < 0 { states.saturating_add(layer) } else { layer };
     vision.encoder.layers = match usize::try_from(layers) {
@@ -105,7 +112,7 @@ pub fn llava(source: &mut Source) -> Result<Model> {
     };
     let patch = inner.need_or("patch_size", 32)?;
     let [height, width] = vision.size.map(|side| side / patch);
-    let features = height * width + usize::from(class);
+    let features = height.saturating_mul(width).saturating_add(class.into());
     let activation = Activation::of(source.name, keys.text("projector_hidden_act").unwrap_or("gelu"))?;
     build(source, Tower::Llava { vision, class, activation }, Layout::Whole { features }, "<image>")
 }
