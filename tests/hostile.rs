@@ -171,7 +171,7 @@ fn every_broken_file_is_received_well() {
         ("gguf in pieces", Parser::Stream, corpus::gguf()),
         ("nbits", Parser::Model, corpus::nbits()),
     ];
-    files.extend(corpus::FOLDERS.map(|name| (name, Parser::Folder, corpus::folder(name))));
+    files.extend(corpus::FOLDERS.map(|folder| (folder.0, Parser::Folder, corpus::folder(folder))));
     files.push(("ct2", Parser::Speech, corpus::ct2()));
     #[cfg(feature = "audio")]
     files.extend(corpus::SOUNDS.map(|name| (name, Parser::Sound, corpus::sound(name))));
@@ -247,8 +247,8 @@ fn corpus_is_valid() {
         sound(&corpus::sound(name)).unwrap();
     }
     stream(&corpus::gguf()).unwrap();
-    for name in corpus::FOLDERS {
-        folder(&corpus::folder(name)).unwrap();
+    for files in corpus::FOLDERS {
+        folder(&corpus::folder(files)).unwrap();
     }
     onnx::read_tensor(&corpus::tensor_proto()).unwrap();
     npy::read("corpus", &corpus::npy()).unwrap();

@@ -8,7 +8,7 @@ use fewbit::compress::{Rules, compress};
 use fewbit::graph::{Model, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tasks::Classifier;
-use fewbit::tensor::{DType, Tensor};
+use fewbit::tensor::Tensor;
 use fewbit::vision::{Photo, image_tensor};
 
 fn folder(name: &str) -> PathBuf {

@@ -224,7 +224,11 @@ pub fn photos() -> Vec<(&'static str, Vec<u8>)> {
 
 /// A file in the layout of a public format, written by its reference.
 fn encodings(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/encodings").join(name)).unwrap()
+    data(&format!("encodings/{name}"))
+}
+
+fn data(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
 }
 
 pub fn gguf() -> Vec<u8> {
@@ -236,12 +240,22 @@ pub fn nbits() -> Vec<u8> {
     encodings("onnx/matmulnbits-4-16-packed.onnx")
 }
 
-pub const FOLDERS: [&str; 5] = ["gptq-3", "awq", "compressed-0.12.2-3-group", "aqlm-1x8", "mlx-4"];
+/// Names, and where they lie.
+pub const FOLDERS: [(&str, &str); 8] = [
+    ("gptq-3", "encodings"),
+    ("awq", "encodings"),
+    ("compressed-0.12.2-3-group", "encodings"),
+    ("aqlm-1x8", "encodings"),
+    ("mlx-4", "encodings"),
+    ("siglip", "encoders"),
+    ("dinov2", "encoders"),
+    ("roberta", "encoders"),
+];
 
 /// The configuration and the weights of a folder, as `hf::from_bytes` takes them, in one: the length of the former first.
-pub fn folder(name: &str) -> Vec<u8> {
-    let (config, weights) =
-        (encodings(&format!("{name}/config.json")), encodings(&format!("{name}/model.safetensors")));
+pub fn folder((name, parent): (&str, &str)) -> Vec<u8> {
+    let file = |file: &str| data(&format!("{parent}/{name}/{file}"));
+    let (config, weights) = (file("config.json"), file("model.safetensors"));
     [&(config.len() as u32).to_le_bytes()[..], &config, &weights].concat()
 }
 
