@@ -70,10 +70,14 @@ pub fn qwen2_vl(source: &mut Source) -> Result<Model> {
 
 pub fn idefics3(source: &mut Source) -> Result<Model> {
     let keys = source.keys();
-    let vision = clip::vision(&keys.inner("vision_config"), "model.vision_model.", true)?;
-    let scale = keys.need_or("scale_factor", 2)?;
+    let tower = with_defaults(
+        &keys.json["vision_config"],
+        &[("num_hidden_layers", 12), ("num_attention_heads", 16), ("image_size", 224), ("patch_size", 32)],
+    );
+    let tower = Keys { file: source.name, json: &tower };
+    let vision = clip::vision(&tower, "model.vision_model.", true)?;
+    let (scale, patch) = (keys.need_or("scale_factor", 2)?, tower.need("patch_size")?);
     let side = vision.size[0];
-    let patch = keys.inner("vision_config").need_or("patch_size", 32)?;
     let across = side / patch / scale;
     let photos = source.json(image::FILE)?.unwrap_or_default();
     let photos = Keys { file: source.name, json: &photos };
@@ -166,20 +170,23 @@ fn own_name(name: &str) -> String {
 
 /// The decoder's part of `config.json`, which older files do not keep apart, with what Llama's leave out.
 fn text_config(config: &Value) -> Value {
-    let mut text = match &config["text_config"] {
-        Value::Object(own) => own.clone(),
-        _ => config.as_object().cloned().unwrap_or_default(),
-    };
-    if text.get("model_type").is_some_and(|kind| kind == "llama" || kind == "mistral") {
-        let defaults = [("hidden_size", 4096), ("num_hidden_layers", 32), ("num_attention_heads", 32)];
-        for (key, value) in defaults {
-            text.entry(key).or_insert(json!(value));
-        }
+    let own = if config["text_config"].is_object() { &config["text_config"] } else { config };
+    let llama = own["model_type"] == "llama" || own["model_type"] == "mistral";
+    let defaults = [("hidden_size", 4096), ("num_hidden_layers", 32), ("num_attention_heads", 32)];
+    let mut text = with_defaults(own, if llama { &defaults } else { &[] });
+    if text["tie_word_embeddings"].is_null() {
+        text["tie_word_embeddings"] = config["tie_word_embeddings"].clone();
     }
-    if let Some(tied) = config.get("tie_word_embeddings") {
-        text.entry("tie_word_embeddings").or_insert(tied.clone());
+    text
+}
+
+/// An object with numbers that files leave out.
+fn with_defaults(json: &Value, defaults: &[(&str, usize)]) -> Value {
+    let mut object = json.as_object().cloned().unwrap_or_default();
+    for (key, value) in defaults {
+        object.entry(*key).or_insert(json!(value));
     }
-    Value::Object(text)
+    Value::Object(object)
 }
 
 /// M-RoPE's sections; none for other decoders.
