@@ -1,6 +1,6 @@
 //! Transformer encoders (Vaswani et al. 2017) as one description: blocks of attention and a feed-forward layer, each with
-//! its norm before (ViT, CLIP, SigLIP, DINOv2) or behind it (BERT). What a block has beyond that, biases, layer scale
-//! (Touvron et al. 2021, CaiT) and a gate in the feed-forward layer, is told by the tensors that are there.
+//! its norm before (ViT, CLIP, SigLIP, DINOv2) or behind it (BERT). Biases and layer scale (Touvron et al. 2021, CaiT) are
+//! told by the tensors that are there, a gate in the feed-forward layer by the names.
 //!
 //! Parts of a block in `Names`: `norm1`, `query`, `key`, `value`, `attention_out`, `scale1`; `norm2`, `fc1`, `fc2`,
 //! `scale2`, or for a gated layer `gate_up` instead of `fc1`.
@@ -152,7 +152,7 @@ impl Block<'_> {
     fn feed_forward(&self, net: &mut Net, x: ValueId) -> Result<ValueId> {
         let activation = self.config.activation;
         let (inner, gate) = (self.name("fc1"), self.name("gate_up"));
-        let inner = if net.find(&format!("{gate}.weight")).is_some() {
+        let inner = if self.names.has("gate_up") {
             let both = net.linear(&gate, x)?;
             let halves = Attrs::from([("axis", Attr::Int(-1)), ("num_outputs", Attr::Int(2))]);
             let [open, up] = net.wide("Split", &format!("{gate}.split"), &[Some(both)], halves);

@@ -17,6 +17,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Whether the architecture has this part.
+    pub fn has(&self, part: &str) -> bool {
+        self.parts.iter().any(|(word, _)| *word == part)
+    }
+
     /// The name of a part of block `block`, or of none. A part that the architecture does not have keeps the builder's
     /// word, which no tensor is called.
     pub fn of(&self, block: Option<usize>, part: &str) -> String {

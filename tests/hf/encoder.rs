@@ -174,7 +174,7 @@ fn what_is_wrong_is_named() {
         ("vit", "\"image_size\": 24", "\"image_size\": 4294967296", "another number"),
         ("vit", "\"image_size\": 24", "\"image_size\": [24]", "image_size"),
         ("vit", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"snake\"", "`snake`"),
-        ("dinov2", "\"use_swiglu_ffn\": false", "\"use_swiglu_ffn\": true", "mlp.weights_in.weight"),
+        ("dinov2", "\"use_swiglu_ffn\": false", "\"use_swiglu_ffn\": true", "layer.0.mlp.weights_in.weight"),
         ("clip", "\"text_config\": {", "\"text_config\": 3, \"other\": {", "text"),
         ("siglip", "\"image_size\": 24", "\"image_size\": 32", "another number"),
         ("bert", "\"num_attention_heads\": 3", "\"num_attention_heads\": -3", "num_attention_heads"),
