@@ -69,7 +69,7 @@ fn samples(clip: &Clip) -> Vec<f32> {
 }
 
 fn captioned(captioner: &mut Captioner, samples: &[f32], options: &Options) -> Caption {
-    let mut sound = Sound::from_samples(samples, RATE).unwrap();
+    let mut sound = Sound::from_samples(samples.to_vec(), RATE).unwrap();
     let mut streamed = String::new();
     let caption = captioner.caption(&mut sound, options, |segment| {
         streamed += &segment.text;
@@ -182,7 +182,7 @@ fn times_of_one_window_and_silence() {
     assert!(caption.segments.len() >= 4, "{:?}", caption.segments);
     assert!(lost(&words(&clip.text), &words(&caption.text)).is_empty(), "{}", caption.text);
     // The caller may have had enough.
-    let mut sound = Sound::from_samples(&samples(clip), RATE).unwrap();
+    let mut sound = Sound::from_samples(samples(clip), RATE).unwrap();
     let stopped = captioner.caption(&mut sound, &timed, |_| ControlFlow::Break(())).unwrap();
     assert_eq!(stopped.segments, caption.segments[..1]);
     let silence = captioned(&mut captioner, &vec![0.0; 5 * RATE as usize], &Options::default());
@@ -218,7 +218,7 @@ fn what_cannot_be_heard_is_refused() {
     let Some(mut model) = whisper().filter(|_| !on_gpu()) else { return };
     let mut captioner = Captioner::new(&model, &device()).unwrap();
     let mut refused = |samples: &[f32], options: &Options| {
-        let mut sound = Sound::from_samples(samples, RATE).unwrap();
+        let mut sound = Sound::from_samples(samples.to_vec(), RATE).unwrap();
         captioner.caption(&mut sound, options, |_| ControlFlow::Continue(())).unwrap_err().to_string()
     };
     assert!(refused(&[], &Options::default()).contains("no samples"));

@@ -85,12 +85,18 @@ fn wav_of_every_kind() {
     }
 }
 
-/// In pieces of any size the same samples come.
+/// In pieces of any size the same samples come, of files and of samples at hand.
 #[test]
 fn pieces_do_not_matter() {
-    let want = all(Sound::open(data("tone.flac")).unwrap()).unwrap();
-    for piece in [1, 333, 5_000] {
-        let mut sound = Sound::open(data("tone.flac")).unwrap();
+    let recorded: Vec<f32> = (0..20_000).map(|i| (i as f32 * 0.03).sin() * (i % 13) as f32 / 13.0).collect();
+    let open = |of_file: bool| match of_file {
+        true => Sound::open(data("tone.flac")).unwrap(),
+        false => Sound::from_samples(recorded.clone(), 44_100).unwrap(),
+    };
+    assert_eq!(all(open(false)).unwrap().len(), (recorded.len() * RATE as usize).div_ceil(44_100));
+    for (of_file, piece) in [(true, 1), (true, 333), (true, 5_000), (false, 1), (false, 333), (false, 5_000)] {
+        let want = all(open(of_file)).unwrap();
+        let mut sound = open(of_file);
         let mut got = Vec::new();
         loop {
             let before = got.len();
@@ -122,7 +128,10 @@ fn damage_is_an_error() {
     assert!(message(&wav(7, 1, 16, 1, &tone(100))).contains("a sample rate of 7 Hz"));
     let error = message(&wav(RATE, 1, 32, 3, &[0.5, f64::NAN]));
     assert!(error.contains("not a number"), "{error}");
-    assert!(Sound::from_samples(&[0.0], 0).is_err());
+    let error = Sound::from_samples(vec![0.0], 0).err().unwrap().to_string();
+    assert!(error.contains("a rate of 0 samples a second"), "{error}");
+    let error = Sound::from_samples(vec![0.0, f32::NAN], RATE).err().unwrap().to_string();
+    assert!(error.contains("sample 1 of the sound is NaN"), "{error}");
     assert!(opened(&wav(RATE, 1, 16, 1, &[])).is_ok_and(|samples| samples.is_empty()));
     assert!(Sound::open(data("none.wav")).is_err());
     assert!(Sound::open(data("")).err().unwrap().to_string().contains("is a folder"));

@@ -12,7 +12,7 @@ use symphonia::core::meta::MetadataOptions;
 use crate::{Error, Result};
 
 /// Rates that sound is recorded with.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
+pub const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
 /// Frames by which the length that a compressed file tells may differ from what it holds: what encoders put in front.
 const SLACK: u64 = 4_096;

@@ -11,6 +11,7 @@ use super::decoder::Decoder;
 use super::language::Language;
 use super::whisper_tokens::Tokens;
 use crate::audio::{LogMel, RATE, Sound};
+use crate::clock::breathe;
 use crate::graph::{Dim, Graph, Model};
 use crate::models::speech::Rules;
 use crate::models::whisper::FEATURES;
@@ -249,6 +250,8 @@ impl Captioner {
         // As many for the text as the reference gives.
         let most = self.decoder.context().min(prompt.len() + self.decoder.context() / 2);
         while tokens.len() < most {
+            // Fast devices take less time for a token than a run computes before it looks for an abort.
+            breathe().await?;
             let first = tokens.len() == prompt.len();
             let mut logits = self.decoder.logits_async(&tokens, if first { prompt.len() } else { 1 }).await?;
             let words = self.decoder.vocabulary();
