@@ -19,9 +19,10 @@ await build({
   outdir: 'dist',
   plugins: [
     {
-      name: 'text-apart',
+      name: 'language-apart',
       setup(context) {
-        context.onResolve({ filter: /^\.\/text\.ts$/ }, () => ({ path: './text.js', external: true }));
+        const built = ({ path }) => ({ path: path.replace(/ts$/, 'js'), external: true });
+        context.onResolve({ filter: /^\.\/(text|speech)\.ts$/ }, built);
       },
     },
   ],
@@ -35,10 +36,10 @@ const packageAt = (path) => ({
   },
 });
 
-// Text generation apart, so that nothing of it is loaded by those who do without.
+// Text and speech apart, so that nothing of them is loaded by those who do without.
 await build({
   ...common,
-  entryPoints: ['src/text.ts', 'src/text-worker.ts'],
+  entryPoints: ['src/text.ts', 'src/speech.ts', 'src/text-worker.ts'],
   splitting: true,
   chunkNames: 'text-[hash]',
   outdir: 'dist',
@@ -48,7 +49,7 @@ await build({
 // The pages use the package as an application would: from its built files.
 await build({
   ...common,
-  entryPoints: ['page/main.ts', 'page/chat.ts'],
+  entryPoints: ['page/main.ts', 'page/chat.ts', 'page/hear.ts'],
   outdir: 'dist/page',
   plugins: [packageAt('../index.js')],
 });

@@ -3,6 +3,8 @@
 pub mod error;
 pub mod loader;
 pub mod model;
+#[cfg(feature = "audio")]
+pub mod speech;
 #[cfg(feature = "text")]
 pub mod text;
 pub mod values;

@@ -10,6 +10,8 @@ use super::error::to_js;
 use super::values;
 use crate::graph::{Dim, Model, ValueId};
 use crate::runtime::{Device, Report, Session};
+#[cfg(feature = "audio")]
+use crate::tasks::Captioner;
 #[cfg(feature = "text")]
 use crate::tasks::Generator;
 use crate::tasks::{Classifier, Prediction};
@@ -29,6 +31,8 @@ pub struct JsModel {
     classifier: RefCell<Option<Classifier>>,
     #[cfg(feature = "text")]
     pub(super) generator: RefCell<Option<Generator>>,
+    #[cfg(feature = "audio")]
+    pub(super) captioner: RefCell<Option<Captioner>>,
 }
 
 impl JsModel {
@@ -41,6 +45,8 @@ impl JsModel {
             classifier: RefCell::new(None),
             #[cfg(feature = "text")]
             generator: RefCell::new(None),
+            #[cfg(feature = "audio")]
+            captioner: RefCell::new(None),
         }
     }
 
@@ -69,10 +75,24 @@ impl JsModel {
         result
     }
 
+    /// What runs the model for a task is built anew at the next call.
+    fn forget_tasks(&self) {
+        self.classifier.borrow_mut().take();
+        #[cfg(feature = "text")]
+        self.generator.borrow_mut().take();
+        #[cfg(feature = "audio")]
+        self.captioner.borrow_mut().take();
+    }
+
     fn report(&self) -> Report {
         #[cfg(feature = "text")]
         if let Some(report) = self.generator.borrow_mut().as_mut().and_then(|g| g.decoder().session().report()) {
             return report;
+        }
+        #[cfg(feature = "audio")]
+        if let Some(captioner) = &*self.captioner.borrow() {
+            let reports = captioner.sessions().into_iter().filter_map(Session::report);
+            return reports.reduce(Report::and).unwrap_or_default();
         }
         let of_session = self.session.borrow().as_ref().and_then(Session::report);
         of_session.or_else(|| self.classifier.borrow().as_ref()?.session().report()).unwrap_or_default()
@@ -130,9 +150,7 @@ impl JsModel {
     pub async fn attach(&self, device: String) -> Result<(), JsValue> {
         let attach = async {
             self.session.borrow_mut().take();
-            self.classifier.borrow_mut().take();
-            #[cfg(feature = "text")]
-            self.generator.borrow_mut().take();
+            self.forget_tasks();
             let device = match device.as_str() {
                 #[cfg(feature = "gpu")]
                 "webgpu" => Device::gpu_async().await?,
@@ -165,9 +183,7 @@ impl JsModel {
     /// Takes these variants of GPU kernels from the next run on, lines as in the JSON's `choices`.
     #[cfg(feature = "gpu")]
     pub fn choose(&self, lines: &str) {
-        self.classifier.borrow_mut().take();
-        #[cfg(feature = "text")]
-        self.generator.borrow_mut().take();
+        self.forget_tasks();
         self.session.borrow_mut().iter_mut().for_each(Session::forget_plans);
         if let Some(Device::Gpu(gpu, _)) = &*self.device.borrow() {
             gpu.choices().read(lines);

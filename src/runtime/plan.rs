@@ -80,6 +80,18 @@ pub struct NodeReport {
     pub place: String,
 }
 
+#[cfg(feature = "audio")]
+impl Report {
+    /// Of two plans that are held side by side.
+    pub fn and(mut self, other: Report) -> Report {
+        self.arena_bytes += other.arena_bytes;
+        self.weight_bytes += other.weight_bytes;
+        self.nodes.extend(other.nodes);
+        self.decoded.extend(other.decoded);
+        self
+    }
+}
+
 impl Plan {
     /// Fuses, decodes what has no few-bit kernel, lays out memory and builds the backend's program.
     pub fn build(

@@ -1,5 +1,6 @@
-import { FewbitError, pipeline, type Device, type Message, type TextGenerator } from '../src/index.ts';
-import { element, showError, showInfo, showProgress } from './view.ts';
+import { FewbitError, type Message } from '../src/index.ts';
+import { Opener, onFile, selectDevice } from './opener.ts';
+import { element, showError, showInfo } from './view.ts';
 
 // `?model=ADDRESS` talks to another model, `?device=wasm` starts on another device.
 const query = new URLSearchParams(location.search);
@@ -10,34 +11,11 @@ const SAMPLING = { maxTokens: 400, temperature: 0.2, topP: 0.9, repetitionPenalt
 const log = element('log');
 const words = element<HTMLTextAreaElement>('words');
 
-let source: string | Blob = query.get('model') ?? MODEL;
-let opening: Promise<TextGenerator> | undefined;
-let loading: AbortController | undefined;
+const model = new Opener('text-generation', query.get('model') ?? MODEL, fail);
+
 /** The answer that is being written. */
 let answering: AbortController | undefined;
 let messages: Message[] = [];
-
-/** The model, loaded when someone is about to write. */
-function open(): Promise<TextGenerator> {
-  if (opening) return opening;
-  loading = new AbortController();
-  const { signal } = loading;
-  showError(undefined);
-  showProgress({ stage: 'compile', loaded: 0, total: 0, file: '' });
-  const onProgress = (progress: Parameters<typeof showProgress>[0]) => {
-    if (!signal.aborted) showProgress(progress);
-  };
-  const mine = pipeline('text-generation', source, { device: selectedDevice(), signal, onProgress });
-  mine.then(
-    (ready) => showInfo(ready.info),
-    (error: unknown) => {
-      if (!signal.aborted) fail(error);
-      // The next message tries again.
-      if (opening === mine) opening = undefined;
-    },
-  );
-  return (opening = mine);
-}
 
 /** Answers the last message. */
 async function answer(): Promise<void> {
@@ -48,7 +26,7 @@ async function answer(): Promise<void> {
   showAnswering(true);
   let line: HTMLElement | undefined;
   try {
-    const chat = await open();
+    const chat = await model.open();
     line = addLine('assistant', '');
     line.ariaBusy = 'true';
     const began = performance.now();
@@ -112,17 +90,10 @@ function fail(error: unknown): void {
   showError(error instanceof FewbitError ? error : { code: '', message: String(error) });
 }
 
-function selectedDevice(): Device {
-  return (document.querySelector<HTMLInputElement>('input[name=device]:checked')?.value ?? 'auto') as Device;
-}
-
 /** Another device or model: the conversation stays. */
-function reopen(): void {
+function reopen(source?: Blob): void {
   answering?.abort();
-  loading?.abort();
-  void opening?.then((old) => old.dispose()).catch(() => {});
-  opening = undefined;
-  void open().catch(() => {});
+  model.reopen(source);
 }
 
 function beginAnew(): void {
@@ -143,7 +114,7 @@ words.addEventListener('keydown', (event) => {
   event.preventDefault();
   say();
 });
-words.addEventListener('focus', () => void open().catch(() => {}));
+words.addEventListener('focus', () => void model.open().catch(() => {}));
 element('stop').addEventListener('click', () => {
   answering?.abort();
   words.focus();
@@ -151,20 +122,15 @@ element('stop').addEventListener('click', () => {
 addEventListener('keydown', (event) => {
   if (event.key === 'Escape') answering?.abort();
 });
-element('devices').addEventListener('change', reopen);
+element('devices').addEventListener('change', () => reopen());
 element('anew').addEventListener('click', beginAnew);
 element('retry').addEventListener('click', () => {
   if (messages.at(-1)?.role === 'user') void answer();
   else reopen();
 });
-const file = element<HTMLInputElement>('file');
-file.addEventListener('change', () => {
-  const chosen = file.files?.[0];
-  if (!chosen) return;
-  source = chosen;
+onFile('file', (file) => {
   beginAnew();
-  reopen();
+  reopen(file);
 });
 
-const first = document.querySelector<HTMLInputElement>(`input[name=device][value="${query.get('device') ?? 'auto'}"]`);
-if (first) first.checked = true;
+selectDevice(query.get('device'));

@@ -3,10 +3,11 @@ import { chooseDevice, type Choice } from './devices.ts';
 import { download, readBlob } from './download.ts';
 import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from './errors.ts';
 import { toPixels, type SentImage } from './image.ts';
+import type { SentSound } from './sound.ts';
 import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
 import { keep, kept, tune } from './tune.ts';
-import type { Classification, Device, Generated, ModelInfo, Progress, Tensors } from './types.ts';
+import type { Classification, Device, Generated, ModelInfo, Progress, Segment, Tensors, Transcript } from './types.ts';
 
 /** The calls an engine answers, as they cross to a worker. */
 export interface Calls {
@@ -14,8 +15,10 @@ export interface Calls {
   run: { params: { inputs: Tensors }; result: { outputs: Tensors; info: ModelInfo } };
   tune: { params: { inputs: Tensors }; result: { tuned: number; info: ModelInfo } };
   classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
-  /** Of the build with text only. `request`: JSON as `src/js/text.rs` reads it. */
+  /** Of the build with text and speech only. `request`: JSON as `src/js/text.rs` reads it. */
   generate: { params: { request: string }; result: { generated: Generated; info: ModelInfo } };
+  /** The same; as `src/js/speech.rs` reads it. */
+  hear: { params: { request: string; sound: SentSound }; result: { transcript: Transcript; info: ModelInfo } };
 }
 export type Method = keyof Calls;
 
@@ -28,7 +31,7 @@ export interface OpenParams {
 }
 
 /** What a call tells before it ends: how far it is, or a piece of a text. */
-export type News = Progress | string;
+export type News = Progress | string | Segment;
 
 export interface Context {
   signal: AbortSignal | undefined;

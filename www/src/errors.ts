@@ -29,6 +29,10 @@ export interface PlainError {
 /** An error of any origin as a `FewbitError`; `fallback` is the code for errors that carry none. */
 export function toFewbitError(error: unknown, fallback: FewbitErrorCode = 'unsupported'): FewbitError {
   if (error instanceof FewbitError) return error;
+  // Another bundle of this package has a class of its own.
+  if (error instanceof Error && error.name === 'FewbitError') {
+    return new FewbitError((error as FewbitError).code, error.message, { cause: error.cause });
+  }
   if (isPlain(error)) return new FewbitError(error.code, error.message);
   if (error instanceof Error) {
     if (error.name === 'AbortError') return aborted();

@@ -1,4 +1,5 @@
 import { FewbitError, throwIfAborted } from './errors.ts';
+import { fetchBlob } from './fetch.ts';
 import type { ImageSource } from './types.ts';
 
 /** What crosses to the engine: everything here survives structured cloning. */
@@ -33,7 +34,7 @@ export async function sendable(image: ImageSource): Promise<{ image: SentImage; 
 export async function toPixels(image: SentImage, signal?: AbortSignal): Promise<Pixels> {
   if (image instanceof ImageData) return { data: image.data as Uint8ClampedArray, width: image.width, height: image.height };
   if (image instanceof ImageBitmap) return draw(image);
-  const blob = typeof image === 'string' ? await fetchBlob(image, signal) : image;
+  const blob = typeof image === 'string' ? await fetchBlob('image', image, signal) : image;
   const bitmap = await bitmapOf(blob);
   try {
     throwIfAborted(signal);
@@ -41,18 +42,6 @@ export async function toPixels(image: SentImage, signal?: AbortSignal): Promise<
   } finally {
     bitmap.close();
   }
-}
-
-async function fetchBlob(url: string, signal?: AbortSignal): Promise<Blob> {
-  let response: Response;
-  try {
-    response = await fetch(url, signal ? { signal } : {});
-  } catch (error) {
-    throwIfAborted(signal);
-    throw new FewbitError('network', `cannot fetch the image ${url}`, { cause: error });
-  }
-  if (!response.ok) throw new FewbitError('network', `cannot fetch the image ${url}: HTTP status ${response.status}`);
-  return response.blob();
 }
 
 async function bitmapOf(source: ImageBitmapSource): Promise<ImageBitmap> {

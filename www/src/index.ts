@@ -2,8 +2,10 @@ export { devices, type DeviceInfo } from './devices.ts';
 export { FewbitError, type FewbitErrorCode } from './errors.ts';
 export { load, type Model, type ModelSource } from './model.ts';
 export { pipeline, type ImageClassifier, type Pipelines } from './pipeline.ts';
+export type { SpeechRecognizer } from './speech.ts';
 export type { TextGenerator } from './text.ts';
 export type {
+  AudioSource,
   CallOptions,
   Classification,
   ClassifyOptions,
@@ -11,14 +13,17 @@ export type {
   ElementType,
   GenerateOptions,
   Generated,
+  HearOptions,
   ImageSource,
   LoadOptions,
   Message,
   ModelInfo,
   Progress,
+  Segment,
   Tensor,
   TensorInfo,
   Tensors,
+  Transcript,
   TuneOptions,
   TypedArray,
 } from './types.ts';

@@ -2,6 +2,7 @@ import type { Home } from './backend.ts';
 import { FewbitError } from './errors.ts';
 import { sendable } from './image.ts';
 import { loadAt, small, type Model, type ModelSource } from './model.ts';
+import type { SpeechRecognizer } from './speech.ts';
 import type { TextGenerator } from './text.ts';
 import type { Classification, ClassifyOptions, ImageSource, LoadOptions, ModelInfo } from './types.ts';
 
@@ -18,6 +19,7 @@ export interface ImageClassifier {
 export interface Pipelines {
   'image-classification': ImageClassifier;
   'text-generation': TextGenerator;
+  'automatic-speech-recognition': SpeechRecognizer;
 }
 
 /** What makes a pipeline of a loaded model. */
@@ -28,9 +30,15 @@ export interface Kind<P> {
   of(model: Model): P;
 }
 
+const KINDS: { [T in keyof Pipelines]: () => Kind<Pipelines[T]> | Promise<Kind<Pipelines[T]>> } = {
+  'image-classification': () => ({ home: small, standard: defaultClassifier, of: classifier }),
+  'text-generation': () => import('./text.ts'),
+  'automatic-speech-recognition': () => import('./speech.ts'),
+};
+
 /**
  * Loads a model for a task. Without an address, `image-classification` takes the classifier in this package.
- * `text-generation` needs one, and loads a second WebAssembly module.
+ * `text-generation` and `automatic-speech-recognition` need one, and load a second WebAssembly module.
  *
  * @throws FewbitError with code `unsupported` for other tasks, and whatever {@link load} throws.
  */
@@ -39,13 +47,11 @@ export async function pipeline<T extends keyof Pipelines>(
   source?: ModelSource | null,
   options: LoadOptions = {},
 ): Promise<Pipelines[T]> {
-  const classifying = task === 'image-classification';
-  if (!classifying && task !== 'text-generation') {
-    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there are \`image-classification\`, \`text-generation\``);
+  if (!Object.hasOwn(KINDS, task)) {
+    const names = Object.keys(KINDS).map((name) => `\`${name}\``);
+    throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there are ${names.join(', ')}`);
   }
-  const { home, standard, of }: Kind<unknown> = classifying
-    ? { home: small, standard: defaultClassifier, of: classifier }
-    : await import('./text.ts');
+  const { home, standard, of }: Kind<unknown> = await KINDS[task]();
   const model = await loadAt(home, source ?? standard(), options);
   if (model.info.task !== null && model.info.task !== task) {
     await model.dispose();

@@ -1,30 +1,70 @@
 import glue, { Loader, lastPanic, setBreath, setSubgroups, type Model } from '../pkg/text/fewbit.js';
-import { Engine, type Build, type Calls, type Context, type Method } from './engine.ts';
-import type { Generated } from './types.ts';
+import { Engine, type Build, type Calls, type Context, type Method, type News } from './engine.ts';
+import { FewbitError, throwIfAborted } from './errors.ts';
+import { fetchBlob } from './fetch.ts';
+import type { Samples, SentSound } from './sound.ts';
+import type { Generated, Segment, Transcript } from './types.ts';
 
 const build: Build = {
   glue: { default: glue, Loader, lastPanic, setBreath, setSubgroups } as unknown as Build['glue'],
   address: new URL('./fewbit_text_bg.wasm', import.meta.url),
 };
 
-/** An engine of the build with text. */
+/** An engine of the build with text and speech. */
 export const newEngine = () => new TextEngine(build);
 
 class TextEngine extends Engine {
   protected override answer(method: Method, params: unknown, context: Context): Promise<unknown> {
-    if (method !== 'generate') return super.answer(method, params, context);
-    return this.generate(params as Calls['generate']['params'], context);
+    switch (method) {
+      case 'generate':
+        return this.generate(params as Calls['generate']['params'], context);
+      case 'hear':
+        return this.hear(params as Calls['hear']['params'], context);
+      default:
+        return super.answer(method, params, context);
+    }
   }
 
   private async generate({ request }: Calls['generate']['params'], context: Context): Promise<Calls['generate']['result']> {
+    const json = await this.telling<string>(context, (model, tell) => model.generate(request, tell));
+    return { generated: JSON.parse(json) as Generated, info: this.info() };
+  }
+
+  private async hear({ request, sound }: Calls['hear']['params'], context: Context): Promise<Calls['hear']['result']> {
+    const heard = await toSound(sound, context.signal);
+    const json = await this.telling<Segment>(context, (model, tell) => {
+      const part = (start: number, end: number, text: string) => tell({ start, end, text });
+      return 'bytes' in heard
+        ? model.hearFile(request, heard.name, heard.bytes, part)
+        : model.hearSamples(request, heard.samples, heard.rate, part);
+    });
+    return { transcript: JSON.parse(json) as Transcript, info: this.info() };
+  }
+
+  /** Computes, and passes on each piece that `work` tells of once: repeated on another device, it begins anew. */
+  private telling<Piece extends News>(
+    context: Context,
+    work: (model: Model, tell: (piece: Piece) => void) => Promise<string>,
+  ): Promise<string> {
     let told = 0;
-    const json = await this.computing(context, (model) => {
-      // Repeated on another device, the text begins anew.
+    return this.computing(context, (model) => {
       let at = 0;
-      return (model as Model).generate(request, (piece: string) => {
+      return work(model as Model, (piece) => {
         if (at++ === told) context.onProgress((told++, piece));
       });
     });
-    return { generated: JSON.parse(json) as Generated, info: this.info() };
   }
+}
+
+/** Fetches and reads as far as needed; the module decodes files. */
+async function toSound(sound: SentSound, signal?: AbortSignal): Promise<Samples | { name: string; bytes: Uint8Array }> {
+  if (typeof sound !== 'string' && !(sound instanceof Blob)) return sound;
+  const blob = typeof sound === 'string' ? await fetchBlob('sound', sound, signal) : sound;
+  const name = typeof sound === 'string' ? sound : sound instanceof File ? sound.name : 'the sound';
+  const bytes = await blob.arrayBuffer().catch((error: unknown) => {
+    if (error instanceof RangeError) throw error;
+    throw new FewbitError('network', `${name} cannot be read`, { cause: error });
+  });
+  throwIfAborted(signal);
+  return { name, bytes: new Uint8Array(bytes) };
 }

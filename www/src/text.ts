@@ -1,7 +1,8 @@
-// The page's side of text generation: a bundle of its own, loaded when the pipeline is asked for.
-import type { Home } from './backend.ts';
+// The page's side of text generation: in the bundle of the build with text, loaded when the pipeline is asked for.
 import { FewbitError } from './index.ts';
+import { checkWhole, home } from './language.ts';
 import type { Model } from './model.ts';
+import { streamed } from './stream.ts';
 import type { GenerateOptions, Generated, Message, ModelInfo } from './types.ts';
 
 /** Continues a text, or answers the last message of a conversation: call it. */
@@ -15,10 +16,7 @@ export interface TextGenerator {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export const home: Home = {
-  newWorker: () => new Worker(new URL('./text-worker.js', import.meta.url), { type: 'module' }),
-  newEngine: async () => (await import('./text-engine.ts')).newEngine(),
-};
+export { home };
 
 export function standard(): never {
   throw new FewbitError('usage', 'name the address of a language model: none comes with the package');
@@ -37,43 +35,13 @@ export function of(model: Model): TextGenerator {
   return Object.defineProperties((prompt: string | readonly Message[], options?: GenerateOptions) => generate(prompt, options), {
     stream: {
       value: (prompt: string | readonly Message[], { signal, ...options }: GenerateOptions = {}) =>
-        streamed(signal, (inner, onPiece) => generate(prompt, { ...options, signal: inner }, onPiece)),
+        streamed(signal, (inner, onPiece: (piece: string) => void) => generate(prompt, { ...options, signal: inner }, onPiece)),
     },
     model: { value: model },
     info: { get: () => model.info },
     dispose: { value: () => model.dispose() },
     [Symbol.asyncDispose]: { value: () => model.dispose() },
   }) as unknown as TextGenerator;
-}
-
-/** The pieces that `work` tells of; it is aborted when nobody asks for more of them. */
-async function* streamed(
-  signal: AbortSignal | undefined,
-  work: (signal: AbortSignal, onPiece: (piece: string) => void) => Promise<Generated>,
-): AsyncGenerator<string, Generated, void> {
-  const left = new AbortController();
-  const pieces: string[] = [];
-  let wake = () => {};
-  let over = false;
-  const working = work(signal ? AbortSignal.any([signal, left.signal]) : left.signal, (piece) => {
-    pieces.push(piece);
-    wake();
-  }).finally(() => {
-    over = true;
-    wake();
-  });
-  // Whoever leaves early does not hear of it.
-  working.catch(() => {});
-  try {
-    while (!over || pieces.length > 0) {
-      const piece = pieces.shift();
-      if (piece !== undefined) yield piece;
-      else await new Promise<void>((resolve) => (wake = resolve));
-    }
-    return await working;
-  } finally {
-    left.abort();
-  }
 }
 
 const isMessage = (turn: Message | null) => typeof turn?.role === 'string' && typeof turn.content === 'string';
@@ -84,11 +52,7 @@ function requestOf(prompt: string | readonly Message[], options: GenerateOptions
   if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every(isMessage))) {
     throw new FewbitError('usage', 'a prompt must be a text or a list of { role, content }');
   }
-  for (const [name, value] of Object.entries({ maxTokens, topK, seed })) {
-    if (!Number.isSafeInteger(value) || value < 0) {
-      throw new FewbitError('usage', `${name} is ${value}; it must be a whole number, 0 or more`);
-    }
-  }
+  checkWhole({ maxTokens, topK, seed });
   for (const [name, value] of Object.entries({ repetitionPenalty, temperature, topP, minP })) {
     // JSON has no other numbers.
     if (!Number.isFinite(value)) throw new FewbitError('usage', `${name} is ${value}; it must be a finite number`);

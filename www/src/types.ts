@@ -178,3 +178,38 @@ export interface Generated {
   /** By a token or text that ends texts, or because the schema admits nothing more; `context`: no more tokens fit the model. */
   end: 'stop' | 'max-tokens' | 'context';
 }
+
+/**
+ * Sound in any form a page may hold it. A string is an address; files are WAV, MP3, FLAC or Ogg Vorbis; `samples` are of one
+ * channel, `rate` of them a second.
+ */
+export type AudioSource = string | URL | Blob | AudioBuffer | { samples: Float32Array; rate: number };
+
+export interface HearOptions extends CallOptions {
+  /** Says from when to when each part is spoken, also where one window of 30 s is enough. Default false. */
+  timestamps?: boolean;
+  /** The code of the language that is spoken, such as `de`; without, models of several languages find out. */
+  language?: string;
+  /** To English instead of the language that is spoken. Default false. */
+  translate?: boolean;
+  /** The same seed gives the same text. Default 0. */
+  seed?: number;
+}
+
+/** A part of what is said. Written as a string it is its text. */
+export interface Segment {
+  /** Seconds from the beginning. */
+  start: number;
+  end: number;
+  text: string;
+}
+
+export interface Transcript {
+  text: string;
+  /** The whole text in parts. Sound of one window without `timestamps` has one. */
+  segments: Segment[];
+  /** The text's tokens. */
+  ids: number[];
+  /** Seconds of sound that were heard. */
+  seconds: number;
+}

@@ -23,10 +23,10 @@ export const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; " +
   "connect-src 'self' blob:; worker-src 'self'";
 
-/** Starts Chromium. `gpu: false` gives one without WebGPU. */
-export function launch({ gpu = true } = {}) {
+/** Starts Chromium. `gpu: false` gives one without WebGPU; `args` are further flags. */
+export function launch({ gpu = true, args = [] } = {}) {
   if (!existsSync(BROWSER)) throw new Error(`${BROWSER} is missing: run pkg-scripts/setup, or set CHROMIUM`);
-  return chromium.launch({ executablePath: BROWSER, args: [...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU)] });
+  return chromium.launch({ executablePath: BROWSER, args: [...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU), ...args] });
 }
 
 /**
