@@ -9,11 +9,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use fewbit::audio::{LogMel, RATE, Sound};
-use fewbit::compress::{Rules, compress};
+use fewbit::compress::{Rules, Sample, compress};
 use fewbit::graph::{Model, Weight};
-use fewbit::runtime::Device;
-use fewbit::tasks::Captioner;
+use fewbit::runtime::{Device, Session};
 use fewbit::tasks::caption::{Caption, Options};
+use fewbit::tasks::{Captioner, sound_windows};
+use fewbit::tensor::Tensor;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -209,6 +210,51 @@ fn few_bits_hear_as_much() {
     let clip = &clips()[0];
     let caption = captioned(&mut Captioner::new(&small, &device()).unwrap(), &samples(clip), &Options::default());
     assert!(lost(&words(&clip.text), &words(&caption.text)).is_empty(), "{}", caption.text);
+}
+
+/// The graph in one piece: its logits of each sample.
+fn logits(model: &Model, samples: &[Sample]) -> Vec<f32> {
+    let names: Vec<&str> = model.graph.inputs.iter().map(|&id| model.graph.value(id).name.as_str()).collect();
+    let mut session = Session::new(model, &device()).unwrap();
+    let mut run = |sample: &Sample| {
+        let named: Vec<(&str, &Tensor)> = names.iter().copied().zip(sample).collect();
+        session.run(&named).unwrap()[0].1.to_f32().unwrap()
+    };
+    samples.iter().flat_map(&mut run).collect()
+}
+
+/// Rounding that was guided by one clip leaves more of another's logits than rounding that was not.
+#[test]
+fn sound_guides_rounding() {
+    let Some(model) = whisper().filter(|_| !on_gpu()) else { return };
+    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let clips = clips();
+    let mut windows = |clip: &Clip| {
+        let mut sound = Sound::from_samples(samples(clip), RATE).unwrap();
+        sound_windows(&model, &mut captioner, &mut sound).unwrap()
+    };
+    let (unseen, seen) = (windows(&clips[0]), windows(&clips[1]));
+    // The second clip is longer than a window, so that it has times.
+    assert_eq!((unseen.len(), seen.len()), (1, 2));
+    let at = model.graph.inputs.iter().position(|&id| model.graph.value(id).name == "input_ids").unwrap();
+    let ids: Vec<u32> = unseen[0][at].to_i64().unwrap().iter().map(|&id| id as u32).collect();
+    assert_eq!(ids, [&[50_257, 50_362], &clips[0].tokens[..], &[50_256]].concat());
+
+    let exact = logits(&model, &unseen);
+    let error = |samples: &[Sample]| {
+        let mut model = model.clone();
+        let some = r"(encoder\.layers\.1|decoder\.layers\.2)\..*(v_proj|out_proj|fc2)\.weight";
+        let rules = Rules::parse(&["palette:2:scale".into()], Some(some), None).unwrap();
+        let reports = compress(&mut model, &rules, samples, &device(), |_| ()).unwrap();
+        assert_eq!(reports.len(), 3 + 5);
+        assert!(reports.iter().all(|r| r.output_error.is_some() != samples.is_empty()));
+        let found = logits(&model, &unseen);
+        let lost: f64 = exact.iter().zip(&found).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        lost / exact.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>()
+    };
+    let (plain, guided) = (error(&[]), error(&seen));
+    println!("{plain:.6} unguided, {guided:.6} guided");
+    assert!(guided < 0.7 * plain, "{guided} against {plain}");
 }
 
 #[test]

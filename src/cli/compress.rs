@@ -9,6 +9,7 @@ use super::global::Global;
 use super::{models, print};
 use crate::compress::{self, Progress, Rules, Sample};
 use crate::graph::{ImageInput, Model, Weight};
+use crate::runtime::Device;
 use crate::tensor::Tensor;
 use crate::vision::{Photo, image_tensor};
 use crate::{Error, Result};
@@ -24,8 +25,8 @@ pub struct Options {
     #[arg(long, required = true, value_name = "[REGEX=]ENCODING")]
     weights: Vec<String>,
     /// What the model is like in use, so that rounding suits it: a folder of photos or of .npy files of the model's input;
-    /// for a language model a file of text
-    #[arg(long, value_name = "DIR|TEXT")]
+    /// for a language model a file of text; for a model of speech a sound file or a folder of them
+    #[arg(long, value_name = "DIR|FILE")]
     calibrate: Option<PathBuf>,
     /// Only weights whose name matches
     #[arg(long, value_name = "REGEX")]
@@ -46,8 +47,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let mut model = models::open(&options.source)?;
     options.manifest.apply(&mut model)?;
     let samples = match &options.calibrate {
-        Some(path) if path.is_file() => windows(path, &model)?,
-        Some(folder) => samples(folder, &model)?,
+        Some(path) => calibration(path, &model, &device)?,
         None => Vec::new(),
     };
     let before = weight_bytes(&model);
@@ -93,6 +93,16 @@ fn weight_bytes(model: &Model) -> usize {
     model.graph.weights.values().map(Weight::bytes).sum()
 }
 
+/// What the path holds, as the model takes it.
+#[cfg_attr(not(feature = "audio"), expect(unused_variables))]
+fn calibration(path: &Path, model: &Model, device: &Device) -> Result<Vec<Sample>> {
+    #[cfg(feature = "audio")]
+    if model.manifest.task.as_deref() == Some(crate::models::speech::TASK) {
+        return heard(path, model, device);
+    }
+    if path.is_file() { windows(path, model) } else { samples(path, model) }
+}
+
 #[cfg(not(feature = "text"))]
 fn windows(_: &Path, _: &Model) -> Result<Vec<Sample>> {
     Err(Error::Unsupported("this program is built without `text`, which calibrating with a text needs".into()))
@@ -104,8 +114,27 @@ fn windows(file: &Path, model: &Model) -> Result<Vec<Sample>> {
     crate::tasks::windows(model, &text)
 }
 
-/// Every photo or .npy file of a folder, in the order of their names.
-fn samples(folder: &Path, model: &Model) -> Result<Vec<Sample>> {
+/// A sound file, or every one of a folder.
+#[cfg(feature = "audio")]
+fn heard(path: &Path, model: &Model, device: &Device) -> Result<Vec<Sample>> {
+    let files = if path.is_file() { vec![path.to_path_buf()] } else { files(path)? };
+    let mut captioner = crate::tasks::Captioner::new(model, device)?;
+    let progress = print::progress("sound files", files.len() as u64);
+    let mut samples = Vec::new();
+    for file in &files {
+        let mut sound = crate::audio::Sound::open(file)?;
+        samples.extend(crate::tasks::sound_windows(model, &mut captioner, &mut sound)?);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    if samples.is_empty() {
+        return Err(Error::Usage(format!("{}: nobody speaks to calibrate with", path.display())));
+    }
+    Ok(samples)
+}
+
+/// The files of a folder, in the order of their names.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |e| Error::io(folder.display().to_string(), e);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(io)?
@@ -113,8 +142,13 @@ fn samples(folder: &Path, model: &Model) -> Result<Vec<Sample>> {
         .collect::<Result<_>>()?;
     files.retain(|f| f.is_file());
     files.sort();
+    Ok(files)
+}
+
+/// Every photo or .npy file of a folder.
+fn samples(folder: &Path, model: &Model) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
-    for file in &files {
+    for file in &files(folder)? {
         if file.extension().is_some_and(|e| e == "npy") {
             samples.push(vec![crate::formats::npy::open(file)?]);
             continue;

@@ -16,6 +16,7 @@ use crate::graph::{Dim, Graph, Model};
 use crate::models::speech::Rules;
 use crate::models::whisper::FEATURES;
 use crate::runtime::{Activations, Device, Session};
+use crate::tensor::Tensor;
 use crate::text::{Sampler, Sampling};
 use crate::{Error, Result};
 
@@ -138,6 +139,29 @@ impl Captioner {
         &mut self,
         sound: &mut Sound,
         options: &Options,
+        piece: impl FnMut(&Segment) -> ControlFlow<()>,
+    ) -> Result<Caption> {
+        self.walk(sound, options, |_, _| (), piece).await
+    }
+
+    /// The windows that `caption` hears, without those in which nobody speaks: features, and the tokens that the decoder
+    /// was given and gave, from the prompt to the end of the text.
+    #[cfg(feature = "cli")]
+    pub fn windows(&mut self, sound: &mut Sound, options: &Options) -> Result<Vec<(Tensor, Vec<u32>)>> {
+        let end = self.tokens.marks.end;
+        let mut windows = Vec::new();
+        let keep =
+            |features: Tensor, tokens: &[&[u32]]| windows.push((features, [tokens.concat(), vec![end]].concat()));
+        pollster::block_on(self.walk(sound, options, keep, |_| ControlFlow::Continue(())))?;
+        Ok(windows)
+    }
+
+    /// `each` gets the features of every window in which somebody speaks, and prompt and text.
+    async fn walk(
+        &mut self,
+        sound: &mut Sound,
+        options: &Options,
+        mut each: impl FnMut(Tensor, &[&[u32]]),
         mut piece: impl FnMut(&Segment) -> ControlFlow<()>,
     ) -> Result<Caption> {
         let window = self.mel.samples();
@@ -152,7 +176,7 @@ impl Captioner {
         let mut begin = 0;
         while samples.len() >= LEAST_SAMPLES {
             let count = samples.len().min(window);
-            self.listen(&samples[..count]).await?;
+            let features = self.listen(&samples[..count]).await?;
             if prompt.is_empty() {
                 prompt = self.prompt(options, timed).await?;
             }
@@ -163,6 +187,9 @@ impl Captioner {
                 false => (self.tokens.marks.spans(&heard.ids, seconds).0, seconds),
             };
             let silent = heard.is_silence();
+            if !silent {
+                each(features, &[&prompt, &heard.ids]);
+            }
             for span in spans.into_iter().filter(|span| !silent && !span.ids.is_empty()) {
                 let at = |within: f64| seconds_of(begin) + within.min(seconds);
                 let text = self.language.tokenizer.decode(&span.ids)?;
@@ -187,12 +214,12 @@ impl Captioner {
         Ok(caption)
     }
 
-    /// Gives the decoder what the encoder makes of a window.
-    async fn listen(&mut self, samples: &[f32]) -> Result<()> {
+    /// Gives the decoder what the encoder makes of a window; returns the window's features.
+    async fn listen(&mut self, samples: &[f32]) -> Result<Tensor> {
         let features = self.mel.window(samples)?;
         let heard = self.encoder.run_async(&[(FEATURES, &features)]).await?;
         self.decoder.set_condition(heard);
-        Ok(())
+        Ok(features)
     }
 
     /// The tokens before a text.

@@ -21,6 +21,8 @@ pub mod language;
 pub mod perplexity;
 #[cfg(feature = "full")]
 pub mod places;
+#[cfg(all(feature = "audio", feature = "cli"))]
+pub mod sound_windows;
 #[cfg(feature = "text")]
 pub mod stop;
 #[cfg(feature = "audio")]
@@ -41,5 +43,7 @@ pub use describe::Describer;
 pub use generate::Generator;
 #[cfg(feature = "text")]
 pub use language::Language;
+#[cfg(all(feature = "audio", feature = "cli"))]
+pub use sound_windows::sound_windows;
 #[cfg(all(feature = "text", feature = "cli"))]
 pub use windows::windows;
