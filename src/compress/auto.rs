@@ -80,6 +80,12 @@ fn sample(weight: &Tensor) -> Result<Tensor> {
     Tensor::new(shape, &picked)
 }
 
+/// Those that need so many bits or more, or all of them if none does.
+pub fn at_least(bits: f64, candidates: &[Candidate]) -> Vec<Candidate> {
+    let some: Vec<Candidate> = candidates.iter().filter(|c| c.bits >= bits).cloned().collect();
+    if some.is_empty() { candidates.to_vec() } else { some }
+}
+
 /// The candidate for each weight, so that their bits stay within `budget`: starting from the smallest, again and again
 /// the step up that takes away most cost per bit. Steps go along the lower convex hull, on which this is optimal but for
 /// the last step.

@@ -17,6 +17,10 @@ use crate::graph::{Model, Weight};
 use crate::runtime::Device;
 use crate::{Error, Result};
 
+/// Bits that a weight of a language model may have below the mean. Costs are those of one weight's error; where a few
+/// activations are a thousand times larger than all others, as in such models, large errors of many do not add up so.
+const SPAN_OF_TEXT: f64 = 1.0;
+
 /// What the caller hears while it takes its time.
 pub enum Progress {
     /// One of the calibration samples was run.
@@ -119,7 +123,9 @@ fn resolve_auto(
             weight.map_or(0, |w| w.ty().shape.iter().product::<usize>())
         };
         let weights: usize = members.iter().map(size).sum();
-        let theirs: Vec<_> = members.iter().map(|&at| candidates[at].clone()).collect();
+        let least = if calibrate::of_tokens(model) { bits - SPAN_OF_TEXT } else { 0.0 };
+        let theirs: Vec<_> =
+            members.iter().map(|at| auto::at_least(least * size(at) as f64, &candidates[*at])).collect();
         let chosen = auto::choose(&theirs, bits * weights as f64).map_err(|e| of_weight(&spec.to_string(), e))?;
         members.iter().zip(chosen).for_each(|(&at, spec)| jobs[auto[at]].spec = spec);
     }
