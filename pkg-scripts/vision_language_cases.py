@@ -64,7 +64,7 @@ def letters(specials: list[str]) -> Tokenizer:
 
 def text_config(**more) -> dict:
     return dict(hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
-                num_key_value_heads=2, max_position_embeddings=192, initializer_range=0.4, **more)
+                num_key_value_heads=2, max_position_embeddings=192, **{"initializer_range": 0.4, **more})
 
 
 def qwen2_vl():
@@ -113,7 +113,7 @@ def llava():
     processor = LlavaProcessor(images, fast, patch_size=6, vision_feature_select_strategy="default",
                                chat_template=LLAVA_CHAT, num_additional_image_tokens=1)
     config = LlavaConfig(
-        text_config=LlamaConfig(**text_config(vocab_size=tokenizer.get_vocab_size())),
+        text_config=LlamaConfig(**text_config(vocab_size=tokenizer.get_vocab_size(), initializer_range=0.3)),
         vision_config=CLIPVisionConfig(hidden_size=24, intermediate_size=40, num_hidden_layers=3,
                                        num_attention_heads=2, image_size=24, patch_size=6, initializer_range=0.15,
                                        initializer_factor=6.0),
@@ -190,7 +190,7 @@ def write(folder: Path, make, seed: int, photos: dict) -> bool:
         prompt = inputs["input_ids"][0]
         greedy = more.sequences[0, len(prompt):]
         top = torch.cat(more.logits).topk(2).values
-        if (top[:, 0] - top[:, 1]).min() < 0.02 or greedy.max() >= 61:
+        if (top[:, 0] - top[:, 1]).min() < 0.02 or greedy.max() >= 61 or is_touchy(stored, inputs, logits):
             return False
         expected[f"{which}.ids"] = prompt
         expected[f"{which}.logits"] = logits.contiguous()
@@ -200,6 +200,16 @@ def write(folder: Path, make, seed: int, photos: dict) -> bool:
               logits.std().item())
     save_file(expected, folder / "expected.safetensors")
     return True
+
+
+def is_touchy(model, inputs, logits) -> bool:
+    """Whether errors of float32 in the pixels would show, because a key or value lies between two halves."""
+    def off() -> float:
+        pixels = inputs["pixel_values"]
+        near = {**inputs, "pixel_values": pixels * (1 + 1e-6 * torch.randn_like(pixels))}
+        with torch.no_grad():
+            return (model(**near, past_key_values=HalfCache(), use_cache=True).logits[0] - logits).abs().max().item()
+    return max(off() for _ in range(4)) > 8e-5 * logits.abs().max().item()
 
 
 def levels(images, pixels: torch.Tensor) -> torch.Tensor:
