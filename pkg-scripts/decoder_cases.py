@@ -6,7 +6,7 @@
 
 Takes gigabytes; run by hand in an environment that is thrown away. Logits are those of all tokens, in float32, of the
 weights as they are stored (one case in bfloat16, one in float16), with keys and values rounded to float16 as a cache
-keeps them.
+keeps them. `beams.json`: the ids that beam search finds with some of them.
 """
 import json
 import shutil
@@ -40,6 +40,12 @@ CASES = {
 }
 
 
+# Of which beam search is asked: a model, the prompt's length, tokens that end texts, most tokens, beams, length penalty.
+BEAMS = [(name, prompt, ends, 24, beams, penalty)
+         for name, prompt, ends in [("llama", 7, [3, 17, 40]), ("qwen3", 1, [5, 11]), ("gemma3", 20, [8, 30, 31, 32])]
+         for beams in (2, 3, 4) for penalty in (1.0, 0.0, 2.5, -1.0)]
+
+
 class HalfCache(DynamicCache):
     def update(self, keys, values, *args, **options):
         return super().update(keys.half().float(), values.half().float(), *args, **options)
@@ -64,6 +70,25 @@ def main() -> None:
         save_file({"ids": ids[0], "logits": logits.contiguous()}, OUT / name / "expected.safetensors")
         (OUT / name / "generation_config.json").unlink(missing_ok=True)
         print(name, json.loads((OUT / name / "config.json").read_text())["model_type"], logits.std().item())
+    beams()
+
+
+def beams() -> None:
+    """Texts that ended by themselves, and such that did not; with `early_stopping=False`, the default."""
+    cases = []
+    for name, length, ends, most, count, penalty in BEAMS:
+        model = CASES[name][0].from_pretrained(OUT / name, dtype=torch.float32, attn_implementation="eager").eval()
+        torch.manual_seed(len(cases))
+        prompt = torch.randint(0, VOCABULARY, (1, length))
+        found = model.generate(prompt, attention_mask=torch.ones_like(prompt), past_key_values=HalfCache(),
+                               num_beams=count, length_penalty=penalty, max_new_tokens=most, do_sample=False,
+                               eos_token_id=ends, pad_token_id=ends[0], return_dict_in_generate=True, output_scores=True)
+        ids = found.sequences[0, length:].tolist()
+        cases.append({"model": name, "prompt": prompt[0].tolist(), "ends": ends, "most": most, "beams": count,
+                      "length_penalty": penalty, "ids": ids, "score": found.sequences_scores[0].item()})
+    ended = sum(case["ids"][-1] in case["ends"] for case in cases)
+    print(len(cases), "searches,", ended, "of them ended, lengths", sorted({len(case["ids"]) for case in cases}))
+    (OUT / "beams.json").write_text("[\n" + ",\n".join(map(json.dumps, cases)) + "\n]\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 // New tokens attend to all up to them, of which the session keeps keys and values (online softmax; Milakov & Gimelshein 2018).
 //
 // feature: full
-// Layout   queries: [tokens, q_heads, head] f32, turned as the keys and scaled; keys, values: [positions, kv_heads, words] as
-//          `cached_rows.wgsl` writes them; y: as queries; positions: i64 as (low, high) pairs, counting up.
+// Layout   queries: [batch, tokens, q_heads, head] f32, turned as the keys and scaled; keys, values:
+//          [batch, capacity, kv_heads, words] as `cached_rows.wgsl` writes them; y: as queries; positions: i64 as (low, high) pairs, counting up.
 // Tiling   a workgroup for a query head of a token. 64 keys at a time: a lane takes a key for its score, then elements of
 //          the head for the sum of values.
 // Cost     reads keys and values once for each query head.
@@ -13,8 +13,19 @@ import package::shared::bits::window;
 /// 1: f16; 2: 8 bits; 3: 4 bits.
 override FORM: u32 = 1u;
 
-/// Query heads in groups of `share` have a head of keys; `window`: positions that a token sees.
-struct Params { tokens: u32, q_heads: u32, kv_heads: u32, share: u32, head: u32, key_words: u32, value_words: u32, window: u32 }
+/// Query heads in groups of `share` have a head of keys; `window`: positions that a token sees; `count` of query heads in all.
+struct Params {
+    tokens: u32,
+    q_heads: u32,
+    kv_heads: u32,
+    share: u32,
+    head: u32,
+    capacity: u32,
+    count: u32,
+    key_words: u32,
+    value_words: u32,
+    window: u32,
+}
 
 @group(0) @binding(0) var<storage, read> queries: array<f32>;
 @group(0) @binding(1) var<storage, read> keys: array<u32>;
@@ -124,8 +135,9 @@ fn cached_attention(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let id = flat_group(group, grid);
-    if id >= params.tokens * params.q_heads { return; }
-    let token = id / params.q_heads;
+    if id >= params.count { return; }
+    let token = id / params.q_heads % params.tokens;
+    let kept = id / params.q_heads / params.tokens * params.capacity;
     let kv_head = id % params.q_heads / params.share;
     for (var e = lane; e < HEAD; e += LANES) {
         query[e] = select(0.0, queries[min(id * params.head + e, arrayLength(&queries) - 1u)], e < params.head);
@@ -140,7 +152,7 @@ fn cached_attention(
     var total = 0.0;
     for (var begin = end - min(end, params.window); begin < end; begin += LANES) {
         let count = min(LANES, end - begin);
-        let first = begin * params.kv_heads + kv_head;
+        let first = (kept + begin) * params.kv_heads + kv_head;
         if lane < count { scores[lane] = score(first * params.key_words + lane * key_step); }
         workgroupBarrier();
         let before = top;

@@ -2,9 +2,9 @@
 // keeps.
 //
 // feature: full
-// Layout   x: [tokens, heads, head] f32; cosines, sines: [tokens, pairs] f32; positions: i64 as (low, high) pairs, counting up;
-//          y: FORM 0 and 5: [tokens, heads, head] f32, times `scale`; else rows `first position + token` of
-//          [.., heads, words] words: 1: two f16 a word; 2–4: blocks of 64 elements, turned by Walsh and Hadamard's transform
+// Layout   x: [batch, tokens, heads, head] f32; cosines, sines: [tokens, pairs] f32; positions: i64 as (low, high) pairs,
+//          counting up; y: FORM 0 and 5: [batch, tokens, heads, head] f32, times `scale`; else rows `first position + token`
+//          of [batch, capacity, heads, words] words: 1: two f16 a word; 2–4: blocks of 64 elements, turned by Walsh and Hadamard's transform
 //          as 5 is too, and behind each block a word with the scales of its first and second 32 elements in half precision:
 //          2: four integers of 8 bits a word; 3: eight levels of 16 a word; 4: pairs of 22 levels in 9 bits, from the
 //          lowest on. A level is in the middle between steps from 0.
@@ -22,7 +22,17 @@ override HALF: f32 = 8.0;
 override INTERLEAVED: bool = false;
 
 /// `blocks` of a head, `count` in all; `words` of a row of a head.
-struct Params { heads: u32, head: u32, pairs: u32, blocks: u32, count: u32, words: u32, scale: f32, pad0: u32 }
+struct Params {
+    heads: u32,
+    head: u32,
+    pairs: u32,
+    blocks: u32,
+    count: u32,
+    words: u32,
+    tokens: u32,
+    capacity: u32,
+    scale: f32,
+}
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> cosines: array<f32>;
@@ -53,7 +63,9 @@ fn cached_rows(
     if i >= params.count { return; }
     let block = i % params.blocks;
     let row = i / params.blocks;
-    let token = row / params.heads;
+    let token = row / params.heads % params.tokens;
+    let sequence = row / params.heads / params.tokens;
+    let kept = ((sequence * params.capacity + positions[0] + token) * params.heads + row % params.heads) * params.words;
     let at = row * params.head;
     if FORM == 0u {
         let e = 2u * block;
@@ -62,8 +74,7 @@ fn cached_rows(
         return;
     }
     if FORM == 1u {
-        let out = (positions[0] * params.heads + row) * params.words;
-        y[out + block] = halves(turned(token, at, 2u * block), turned(token, at, 2u * block + 1u));
+        y[kept + block] = halves(turned(token, at, 2u * block), turned(token, at, 2u * block + 1u));
         return;
     }
     let first = 64u * block;
@@ -74,7 +85,7 @@ fn cached_rows(
         for (var e = 0u; e < len; e++) { y[at + first + e] = bitcast<u32>(params.scale * x64[e]); }
         return;
     }
-    store(len, (positions[0] * params.heads + row) * params.words + block * BLOCK_WORDS);
+    store(len, kept + block * BLOCK_WORDS);
 }
 
 /// A block.

@@ -159,6 +159,59 @@ fn fewer_bits() {
     }
 }
 
+/// Sequences side by side, of which some go on twice and some end, at every number of bits.
+#[test]
+fn sequences_side_by_side() {
+    let kinds: [(KvKind, [reference::Keep; 2]); 3] = [
+        (KvKind::F16, [reference::f16; 2]),
+        (KvKind::Q8, [reference::q8; 2]),
+        (KvKind::Q4, [reference::keys4, reference::values4]),
+    ];
+    let mut random = StdRng::seed_from_u64(3);
+    let config = Config { window: Some(Window { size: 6, period: 2 }), layers: 2, ..plain() };
+    let weights = random_weights(&config, &SIZES, &mut random);
+    let graph = llama::build(&config, llama::gguf_names, weights.clone()).unwrap();
+    let model = Model { graph, ..Model::default() };
+    // Before each step, which of the sequences so far go on, and then so many tokens of each.
+    let steps: [(&[usize], usize); 5] =
+        [(&[0, 0, 0], 5), (&[2, 0, 0, 1], 1), (&[0, 1, 2, 3], 1), (&[3, 1], 3), (&[1, 1, 0, 1, 0], 1)];
+    for ((kind, keep), device) in kinds.into_iter().flat_map(|kind| devices().into_iter().map(move |d| (kind, d))) {
+        let mut session = Session::new(&model, &device).unwrap();
+        session.set_kv(kind);
+        let mut all = vec![Vec::new()];
+        for (order, count) in steps {
+            let first = all[0].len();
+            if first > 0 {
+                session.reorder_caches(order).unwrap();
+            }
+            let new: Vec<i64> =
+                (0..order.len() * count).map(|_| random.random_range(0..SIZES.vocabulary as i64)).collect();
+            let longer = |(new, &from): (&[i64], &usize)| [&all[from], new].concat();
+            all = new.chunks_exact(count).zip(order).map(longer).collect();
+            let ids = Tensor::new([order.len(), count], &new).unwrap();
+            let positions: Vec<i64> = (first..first + count).map(|p| p as i64).collect();
+            let positions = Tensor::new([1, count], &positions).unwrap();
+            let last = Tensor::new([1], &[count as i64 - 1]).unwrap();
+            let inputs = [("input_ids", &ids), ("position_ids", &positions), ("logits_to_keep", &last)];
+            let got = session.run(&inputs).unwrap()[0].1.to_f32().unwrap();
+            assert_eq!(got.len(), order.len() * SIZES.vocabulary);
+            for (row, ids) in got.chunks_exact(SIZES.vocabulary).zip(&all) {
+                let want = forward(&config, &SIZES, &weights, keep, ids);
+                let want = &want[want.len() - SIZES.vocabulary..];
+                let scale = want.iter().fold(0f64, |m, v| m.max(v.abs()));
+                let error = row.iter().zip(want).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0f64, f64::max) / scale;
+                assert!(error < 1e-3, "{kind:?} on {}, {order:?}: {error}", device.describe());
+            }
+        }
+        let error = session.reorder_caches(&[5]).unwrap_err().to_string();
+        assert!(error.contains("sequence 5 cannot go on"), "{error}");
+        let (one, at) = (Tensor::new([1, 1], &[0i64]).unwrap(), Tensor::new([1, 1], &[11i64]).unwrap());
+        let keep = Tensor::new([1], &[0i64]).unwrap();
+        let inputs = [("input_ids", &one), ("position_ids", &at), ("logits_to_keep", &keep)];
+        assert!(session.run(&inputs).unwrap_err().to_string().contains("as many sequences"));
+    }
+}
+
 /// What was never fed cannot be attended to, and positions do not jump.
 #[test]
 fn holes_are_refused() {

@@ -1,9 +1,22 @@
 //! Text generation with a real model: ids of llama.cpp on its weights in f32, which an independent forward in numpy gives
 //! too, and llama.cpp's perplexity. On the CPU, or the adapter if `FEWBIT_TEST_DEVICE=gpu`.
 //!
-//! Without the fetched model the tests pass over, unless `FEWBIT_TEST_REQUIRE_DATA` is set.
+//! Without the fetched model its tests pass over, unless `FEWBIT_TEST_REQUIRE_DATA` is set. Modules need no trained one.
 
 #![cfg(all(feature = "text", feature = "cli"))]
+
+#[path = "generate/ahead.rs"]
+mod ahead;
+#[path = "generate/drafts.rs"]
+mod drafts;
+#[path = "text_schema/random.rs"]
+mod random;
+#[path = "generate/schemas.rs"]
+mod schemas;
+#[path = "generate/small.rs"]
+mod small;
+#[path = "decoder/weights.rs"]
+mod weights;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -124,6 +124,32 @@ fn tuples_name_slices() {
     }
 }
 
+/// The lowest index of equals, wherever they lie; −1 for rows with a number that is not finite.
+#[test]
+fn next_tokens() {
+    for width in [1, 3, 255, 256, 257, 5000] {
+        let rows = 7;
+        let mut logits = harness::random(rows * width, width as u64);
+        for (row, logits) in logits.chunks_exact_mut(width).enumerate() {
+            let equal = [width - 1, width / 2, width * row / rows];
+            match row {
+                0..=2 => equal.iter().for_each(|&i| logits[i] = 9.0),
+                3 => logits.fill(f32::MIN),
+                4 => logits[width - 1] = f32::INFINITY,
+                5 => logits[width / 2] = f32::NAN,
+                _ => logits[0] = f32::NEG_INFINITY,
+            }
+        }
+        let x = Tensor::new([1, rows, width], &logits).unwrap();
+        let found = twin::on_cpu("fewbit.NextToken", &twin::attrs(&[]), &[In::Run(x.clone())], 1);
+        let found = found[0].slice::<i64>().unwrap();
+        assert_eq!((found[0], found[3]), (0, 0));
+        assert_eq!(found[1], (width / 7) as i64);
+        assert_eq!(found[4..], [-1; 3]);
+        agree("fewbit.NextToken", &[], &[In::Run(x)], 1, 0.0);
+    }
+}
+
 #[test]
 fn marks_and_ranks() {
     let indices = Tensor::new([2, 3], &[0i64, -1, 4, 9, -9, 2]).unwrap();

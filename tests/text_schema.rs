@@ -2,6 +2,9 @@
 //! valid. No model is needed: a random one among the admitted tokens is the most adverse.
 #![cfg(feature = "text")]
 
+#[path = "text_schema/random.rs"]
+mod random;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,7 +13,8 @@ use fewbit::text::{Schemas, Tokenizer};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use serde_json::{Map, Value, json};
+use random::{check, schema};
+use serde_json::{Value, json};
 
 fn tokenizer(path: PathBuf) -> Tokenizer {
     let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -19,87 +23,6 @@ fn tokenizer(path: PathBuf) -> Tokenizer {
 
 fn small() -> Tokenizer {
     tokenizer(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/text/bytes.gguf"))
-}
-
-const KEYS: &[&str] = &["a", "name", "item list", "quote\"d", "back\\slash", "größe", "日本", "a b\tc", "x-1", ""];
-const PATTERNS: &[&str] = &["^[a-z]{2,5}$", "^\\d{3}-\\d{4}$", "^(yes|no|maybe)+$", "^[^\"]*$", "^$", "^\\w+@\\w+$"];
-const FORMATS: &[&str] = &["date", "uuid", "ipv4"];
-
-/// A schema that some text satisfies.
-fn schema(rng: &mut StdRng, depth: usize) -> Value {
-    match rng.random_range(0..if depth == 0 { 9 } else { 14 }) {
-        0 => json!({ "type": "null" }),
-        1 => json!({ "type": "boolean" }),
-        2 => integer(rng),
-        3 => number(rng),
-        4 | 5 => string(rng),
-        6 => json!({ "enum": all_values()[..rng.random_range(1..6)] }),
-        7 => json!({ "const": all_values().choose(rng) }),
-        8 => json!({ "type": ["string", "null", "integer"] }),
-        9 | 10 => array(rng, depth - 1),
-        11 | 12 => object(rng, depth - 1),
-        _ => json!({ "anyOf": [schema(rng, depth - 1), schema(rng, depth - 1)] }),
-    }
-}
-
-fn all_values() -> Vec<Value> {
-    vec![json!(1), json!("two"), json!(null), json!([3, { "four": [4.5, true] }]), json!("🙂"), json!("\"\\\n")]
-}
-
-fn integer(rng: &mut StdRng) -> Value {
-    let (low, span) = (rng.random_range(-1000..1000i64), rng.random_range(0..500));
-    match rng.random_range(0..4) {
-        0 => json!({ "type": "integer" }),
-        1 => json!({ "type": "integer", "minimum": low, "maximum": low + span }),
-        2 => json!({ "type": "integer", "exclusiveMinimum": low }),
-        _ => json!({ "type": "integer", "maximum": low }),
-    }
-}
-
-fn number(rng: &mut StdRng) -> Value {
-    let low: f64 = (rng.random_range(-100.0..100.0f64) * 8.0).round() / 8.0;
-    match rng.random_range(0..3) {
-        0 => json!({ "type": "number" }),
-        1 => json!({ "type": "number", "minimum": low, "maximum": low + 1.5 }),
-        _ => json!({ "type": "number", "minimum": low }),
-    }
-}
-
-fn string(rng: &mut StdRng) -> Value {
-    let least = rng.random_range(0..12);
-    match rng.random_range(0..5) {
-        0 => json!({ "type": "string" }),
-        1 => json!({ "type": "string", "minLength": least }),
-        2 => json!({ "type": "string", "minLength": least, "maxLength": least + rng.random_range(0..9) }),
-        3 => json!({ "type": "string", "pattern": PATTERNS.choose(rng) }),
-        _ => json!({ "type": "string", "format": FORMATS.choose(rng) }),
-    }
-}
-
-fn array(rng: &mut StdRng, depth: usize) -> Value {
-    let least = rng.random_range(0..4);
-    match rng.random_range(0..4) {
-        0 => json!({ "type": "array", "items": schema(rng, depth) }),
-        1 => json!({ "type": "array", "items": schema(rng, depth), "minItems": least }),
-        2 => json!({ "type": "array", "items": schema(rng, depth), "minItems": least, "maxItems": least + 2 }),
-        _ => json!({ "type": "array", "prefixItems": [schema(rng, depth), schema(rng, depth)], "items": false,
-                     "minItems": least.min(2) }),
-    }
-}
-
-fn object(rng: &mut StdRng, depth: usize) -> Value {
-    let mut properties = Map::new();
-    for _ in 0..rng.random_range(0..5) {
-        properties.insert(KEYS.choose(rng).unwrap().to_string(), schema(rng, depth));
-    }
-    let required: Vec<&String> = properties.keys().filter(|_| rng.random()).collect();
-    let mut object = json!({ "type": "object", "required": required, "properties": properties });
-    match rng.random_range(0..4) {
-        0 => {}
-        1 => object["additionalProperties"] = schema(rng, depth),
-        _ => object["additionalProperties"] = json!(false),
-    }
-    object
 }
 
 /// What a text cost.
@@ -139,15 +62,6 @@ fn write(tokenizer: &Tokenizer, schemas: &Schemas, schema: &Value, spare: usize,
     (String::from_utf8(bytes).unwrap(), cost)
 }
 
-#[track_caller]
-fn check(schema: &Value, text: &str) {
-    let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{schema}: {text}: {e}"));
-    let validator = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
-    if let Err(e) = validator.validate(&value) {
-        panic!("{schema}: {text}: {e}");
-    }
-}
-
 fn random_schemas(tokenizer: &Tokenizer, count: usize) {
     let seed = rand::rng().random();
     println!("seed {seed}");
@@ -155,7 +69,7 @@ fn random_schemas(tokenizer: &Tokenizer, count: usize) {
     let schemas = Schemas::new(tokenizer).unwrap();
     let mut total = Cost::default();
     for i in 0..count {
-        let schema = schema(&mut rng, 3);
+        let schema = schema(&mut rng);
         let (text, cost) = write(tokenizer, &schemas, &schema, i % 60, &mut rng);
         check(&schema, &text);
         total.tokens += cost.tokens;
@@ -217,6 +131,7 @@ fn schemas_that_cannot_be_kept_are_errors() {
         json!({ "not": { "type": "string" } }),
         json!({ "if": { "type": "string" }, "then": { "minLength": 3 } }),
         json!({ "$ref": "#/$defs/missing" }),
+        json!({ "$ref": "#/$defs/a~1b", "$defs": { "a/b": true } }),
         json!({ "$ref": "file:///etc/passwd" }),
         json!({ "$ref": "#" }),
         json!({ "type": "string", "format": "email" }),
@@ -229,6 +144,8 @@ fn schemas_that_cannot_be_kept_are_errors() {
         json!({ "type": "string", "minLength": 100_000_000 }),
         json!({ "type": "array", "minItems": 100_000_000 }),
         json!({ "type": "object", "required": ["a"], "additionalProperties": false }),
+        json!({ "type": "object", "required": ["a"], "minProperties": 3 }),
+        json!({ "type": "object", "properties": { "a": {}, "b": {}, "c": {} }, "minProperties": 1, "maxProperties": 2 }),
     ] {
         assert!(schemas.constraint(&schema).is_err(), "{schema}");
     }

@@ -36,12 +36,13 @@ struct Job<'a> {
     cache: &'a Cache,
     /// Position of the first token.
     first: usize,
-    /// Turned queries `[kv_heads, tokens, share, head]`.
+    /// Turned queries `[batch, kv_heads, tokens, share, head]`.
     queries: &'a [f32],
 }
 
-/// Tokens of one head of keys, and their rows of the output, each of the heads that share it.
+/// Tokens of one sequence's head of keys, and their rows of the output, each of the heads that share it.
 struct Task<'a> {
+    /// Of `[batch, kv_heads]`.
     kv_head: usize,
     token: usize,
     y: Vec<&'a mut [f32]>,
@@ -61,7 +62,7 @@ fn cached_attention(call: &mut Call) -> Result<()> {
     let cache = call.prepared.and_then(|prepared| prepared.downcast_ref::<Mutex<Cache>>());
     let cache = cache.ok_or_else(|| node.error("it needs the memory of a session"))?;
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    cache.cut(first, shape.kv_heads, shape.head).ok_or_else(|| missing(first))?;
+    cache.cut(first, [shape.batch, shape.kv_heads, shape.head]).ok_or_else(|| missing(first))?;
 
     let [cos, sin] = match angles {
         Some([cos, sin]) => [numeric::to_f32(cos)?, numeric::to_f32(sin)?],
@@ -99,20 +100,22 @@ impl Turn<'_> {
 fn remember(shape: &CachedShape, turn: &Turn, keys: &[f32], values: &[f32], cache: &mut Cache) {
     let mut turned = keys.to_vec();
     let width = shape.kv_heads * shape.head;
-    for (token, (keys, values)) in turned.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
-        keys.chunks_exact_mut(shape.head).for_each(|head| turn.apply(token, head));
-        cache.push(keys, values);
+    for (row, (keys, values)) in turned.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
+        keys.chunks_exact_mut(shape.head).for_each(|head| turn.apply(row % shape.tokens, head));
+        cache.push(row / shape.tokens, keys, values);
     }
 }
 
-/// Queries, turned and scaled, with those that share keys side by side: `[kv_heads, tokens, share, head]`.
+/// Queries, turned and scaled, with those that share keys side by side: `[batch, kv_heads, tokens, share, head]`.
 /// `as_kept`: turned once more, as the cache turns keys.
 fn arrange(shape: &CachedShape, turn: &Turn, scale: f32, q: &[f32], as_kept: bool) -> Vec<f32> {
     let group = shape.share() * shape.head;
     let mut queries = vec![0f32; q.len()];
     for (i, to) in queries.chunks_exact_mut(group).enumerate() {
-        let (kv_head, token) = (i / shape.tokens, i % shape.tokens);
-        to.copy_from_slice(&q[(token * shape.kv_heads + kv_head) * group..][..group]);
+        let (head, token) = (i / shape.tokens, i % shape.tokens);
+        let (sequence, kv_head) = (head / shape.kv_heads, head % shape.kv_heads);
+        let from = (sequence * shape.tokens + token) * shape.kv_heads + kv_head;
+        to.copy_from_slice(&q[from * group..][..group]);
         to.chunks_exact_mut(shape.head).for_each(|head| turn.apply(token, head));
         to.iter_mut().for_each(|v| *v *= scale);
         if as_kept {
@@ -131,10 +134,11 @@ fn tasks<'a>(shape: &CachedShape, y: &'a mut [f32]) -> Vec<Task<'a>> {
     let tokens = (ROWS / shape.share()).max(1);
     let per_head = shape.tokens.div_ceil(tokens);
     let task = |i: usize| Task { kv_head: i / per_head, token: i % per_head * tokens, y: Vec::new() };
-    let mut all: Vec<Task> = (0..shape.kv_heads * per_head).map(task).collect();
+    let mut all: Vec<Task> = (0..shape.batch * shape.kv_heads * per_head).map(task).collect();
     for (i, y) in y.chunks_exact_mut(shape.share() * shape.head).enumerate() {
-        let (token, kv_head) = (i / shape.kv_heads, i % shape.kv_heads);
-        all[kv_head * per_head + token / tokens].y.push(y);
+        let (row, kv_head) = (i / shape.kv_heads, i % shape.kv_heads);
+        let (sequence, token) = (row / shape.tokens, row % shape.tokens);
+        all[(sequence * shape.kv_heads + kv_head) * per_head + token / tokens].y.push(y);
     }
     all
 }

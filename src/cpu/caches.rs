@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use half::f16;
 
 use super::simd::{Level, lookup, multiversion};
-use crate::ops::cached_attention::{KvKind, hadamard};
+use crate::Result;
+use crate::ops::cached_attention::{KvKind, check_order, hadamard};
 
 /// The caches of a session by the number that nodes give.
 #[derive(Default)]
@@ -21,6 +22,15 @@ impl Caches {
         Caches { kind, known: Mutex::default() }
     }
 
+    /// Sequence i is from now on what `order[i]` was. Fails, and changes nothing, if that is none.
+    pub fn reorder(&self, order: &[usize]) -> Result<()> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = || known.values().map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner));
+        all().filter(|cache| !cache.keys.is_empty()).try_for_each(|cache| check_order(order, cache.sequences))?;
+        all().filter(|cache| !cache.keys.is_empty()).for_each(|mut cache| cache.reorder(order));
+        Ok(())
+    }
+
     /// The cache that all plans know by this number, empty at first.
     pub fn get(&self, number: usize) -> Arc<Mutex<Cache>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,42 +38,72 @@ impl Caches {
     }
 }
 
-/// One layer's keys and values by head.
+/// One layer's keys and values.
 pub struct Cache {
     kind: KvKind,
+    /// `[sequences, heads]`
     pub keys: Vec<Rows>,
     pub values: Vec<Rows>,
-    tokens: usize,
+    sequences: usize,
 }
 
 impl Cache {
     fn new(kind: KvKind) -> Self {
-        Cache { kind, keys: Vec::new(), values: Vec::new(), tokens: 0 }
+        Cache { kind, keys: Vec::new(), values: Vec::new(), sequences: 0 }
     }
 
-    /// Makes it hold `tokens` tokens of `heads` heads of `width` elements, to which more can be added. `None` if it has
-    /// fewer, or heads of another size.
-    pub fn cut(&mut self, tokens: usize, heads: usize, width: usize) -> Option<()> {
+    /// Makes it hold `tokens` tokens of each of `sequences`, of `heads` heads of `width` elements, to which more can be
+    /// added. `None` if it has fewer tokens, other sequences, or heads of another size.
+    pub fn cut(&mut self, tokens: usize, [sequences, heads, width]: [usize; 3]) -> Option<()> {
         if tokens == 0 {
-            let empty = |levels| (0..heads).map(|_| Rows::new(self.kind, levels, width)).collect();
-            (self.keys, self.values, self.tokens) = (empty(KvKind::KEY_LEVELS), empty(KvKind::VALUE_LEVELS), 0);
+            let empty = |levels| (0..sequences * heads).map(|_| Rows::new(self.kind, levels, width)).collect();
+            (self.keys, self.values) = (empty(KvKind::KEY_LEVELS), empty(KvKind::VALUE_LEVELS));
+            self.sequences = sequences;
         }
-        let fits = self.keys.len() == heads && self.keys.iter().all(|rows| rows.width == width);
-        if !fits || tokens > self.tokens {
+        let fits = self.sequences == sequences && self.keys.len() == sequences * heads;
+        if !fits || self.keys.iter().any(|rows| rows.width != width || rows.len() < tokens) {
             return None;
         }
         self.keys.iter_mut().chain(&mut self.values).for_each(|rows| rows.cut(tokens));
-        self.tokens = tokens;
         Some(())
     }
 
-    /// Adds a token: keys and values of all heads, one behind the other.
-    pub fn push(&mut self, keys: &[f32], values: &[f32]) {
+    /// Adds a token of a sequence: keys and values of all heads, one behind the other.
+    pub fn push(&mut self, sequence: usize, keys: &[f32], values: &[f32]) {
+        let heads = self.keys.len() / self.sequences.max(1);
         for (all, new) in [(&mut self.keys, keys), (&mut self.values, values)] {
-            let width = new.len() / all.len().max(1);
-            all.iter_mut().zip(new.chunks_exact(width.max(1))).for_each(|(rows, new)| rows.push(new));
+            let width = new.len() / heads.max(1);
+            let own = all.iter_mut().skip(sequence * heads);
+            own.zip(new.chunks_exact(width.max(1))).for_each(|(rows, new)| rows.push(new));
         }
-        self.tokens += 1;
+    }
+
+    /// Sequence i becomes what `order[i]` is. What stays does not move, and copies take the room of what ends.
+    fn reorder(&mut self, order: &[usize]) {
+        let heads = self.keys.len() / self.sequences.max(1);
+        let free: Vec<usize> = (0..self.sequences).filter(|sequence| !order.contains(sequence)).collect();
+        for all in [&mut self.keys, &mut self.values] {
+            let mut free = free.iter();
+            let mut old: Vec<Option<Rows>> = std::mem::take(all).into_iter().map(Some).collect();
+            for (i, &from) in order.iter().enumerate() {
+                let goes_on = order[i + 1..].contains(&from);
+                let room = if goes_on { free.next() } else { None };
+                for head in 0..heads {
+                    let rows = match (goes_on, room) {
+                        (false, _) => old[from * heads + head].take(),
+                        (true, room) => {
+                            let mut rows = room.and_then(|room| old[room * heads + head].take());
+                            if let Some(source) = &old[from * heads + head] {
+                                rows.get_or_insert_with(|| source.empty()).copy(source);
+                            }
+                            rows
+                        }
+                    };
+                    all.extend(rows);
+                }
+            }
+        }
+        self.sequences = order.len();
     }
 
     /// Whether heads are turned as `hadamard` does it.
@@ -92,6 +132,20 @@ pub struct Rows {
 impl Rows {
     fn new(kind: KvKind, levels: u32, width: usize) -> Self {
         Rows { kind, levels, width, halves: Vec::new(), codes: Vec::new() }
+    }
+
+    /// None, of the same form.
+    fn empty(&self) -> Self {
+        Rows::new(self.kind, self.levels, self.width)
+    }
+
+    fn copy(&mut self, other: &Rows) {
+        self.halves.clone_from(&other.halves);
+        self.codes.clone_from(&other.codes);
+    }
+
+    fn len(&self) -> usize {
+        self.halves.len() / self.sizes()[0].max(1)
     }
 
     /// Halves and codes of a row.
@@ -247,9 +301,9 @@ mod tests {
 
     fn bytes(kind: KvKind, width: usize) -> usize {
         let mut cache = Cache::new(kind);
-        cache.cut(0, 3, width).unwrap();
+        cache.cut(0, [1, 3, width]).unwrap();
         let row = vec![0.5; 3 * width];
-        cache.push(&row, &row);
+        cache.push(0, &row, &row);
         cache.bytes()
     }
 

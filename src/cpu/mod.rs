@@ -37,6 +37,8 @@ pub mod loss;
 mod math;
 pub mod matvec;
 pub mod movement;
+#[cfg(feature = "full")]
+pub mod next_token;
 mod number;
 pub mod numeric;
 pub mod packs;
@@ -90,6 +92,8 @@ const FAMILIES: &[&[Kernel]] = &[
     #[cfg(feature = "full")]
     loss::KERNELS,
     movement::KERNELS,
+    #[cfg(feature = "full")]
+    next_token::KERNELS,
     pad::KERNELS,
     product::KERNELS,
     quantize::KERNELS,

@@ -26,14 +26,14 @@ fn cached_attention(e: &mut Emit) -> Result<()> {
     let input = e.graph_input_of(3).ok_or_else(|| e.unsupported("positions that are no input of the model"))?;
     let kind = e.kv_kind();
     let words = row_words(kind, s.head);
-    let cache = e.cache(options.cache, words.map(|words| s.kv_heads * words))?;
-    e.use_cache(CacheUse { cache: cache.clone(), input });
+    let cache = e.cache(options.cache, s.batch, words.map(|words| s.kv_heads * words))?;
+    e.use_cache(CacheUse { cache: cache.clone(), sequences: s.batch, input });
     let [keys, values] = cache.buffers.clone().map(Operand::kept);
-    let queries = e.scratch(s.tokens * s.q_heads * s.head)?;
+    let queries = e.scratch(s.batch * s.tokens * s.q_heads * s.head)?;
     let none = e.absent();
     let angles = if angles.is_some() { [e.input(4)?, e.input(5)?] } else { [none.clone(), none.clone()] };
 
-    let turn = Turn { shape: s, interleaved: options.interleaved };
+    let turn = Turn { shape: s, interleaved: options.interleaved, capacity: cache.capacity };
     let (at, [key_form, value_form]) = (if kind == KvKind::F16 { 0 } else { 5 }, forms(kind));
     let x = e.input(0)?;
     let queries_rows = Rows { heads: s.q_heads, rotated: s.rotated, form: at, words: 0, scale: options.scale };
@@ -51,13 +51,15 @@ fn cached_attention(e: &mut Emit) -> Result<()> {
         kv_heads: u32_of(s.kv_heads)?,
         share: u32_of(s.share())?,
         head: u32_of(s.head)?,
+        capacity: u32_of(cache.capacity)?,
+        count: u32_of(s.batch * s.tokens * s.q_heads)?,
         key_words: u32_of(words[0])?,
         value_words: u32_of(words[1])?,
         window: u32::try_from(options.window).unwrap_or(u32::MAX),
     };
     let operands = [queries, keys, values, e.input(3)?, e.output(0)?];
     let overrides = [("FORM", value_form.into())];
-    e.dispatch(&attention::SHADER, &overrides, &operands, &params, grid(s.tokens * s.q_heads)?)
+    e.dispatch(&attention::SHADER, &overrides, &operands, &params, grid(s.batch * s.tokens * s.q_heads)?)
 }
 
 /// The shaders' numbers of keys and values of a kind.
@@ -92,6 +94,8 @@ fn block_words(form: u32, len: usize) -> usize {
 struct Turn {
     shape: CachedShape,
     interleaved: bool,
+    /// Tokens of a sequence that the cache has room for.
+    capacity: usize,
 }
 
 /// What becomes of an input.
@@ -110,7 +114,7 @@ impl Turn {
     fn rows(&self, e: &mut Emit, [x, cos, sin, out]: [Operand; 4], rows: Rows) -> Result<()> {
         let head = self.shape.head;
         let blocks = head.div_ceil(if rows.form < 2 { PAIR } else { KvKind::BLOCK });
-        let count = self.shape.tokens * rows.heads * blocks;
+        let count = self.shape.batch * self.shape.tokens * rows.heads * blocks;
         let params = rows::Params {
             heads: u32_of(rows.heads)?,
             head: u32_of(head)?,
@@ -118,8 +122,9 @@ impl Turn {
             blocks: u32_of(blocks)?,
             count: u32_of(count)?,
             words: u32_of(rows.words)?,
+            tokens: u32_of(self.shape.tokens)?,
+            capacity: u32_of(self.capacity)?,
             scale: rows.scale,
-            pad0: 0,
         };
         let levels = if rows.form == 4 { KvKind::KEY_LEVELS } else { KvKind::VALUE_LEVELS };
         let overrides = [

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::device::GpuDevice;
 use super::lock::lock;
 use crate::Result;
-use crate::ops::cached_attention::KvKind;
+use crate::ops::cached_attention::{KvKind, check_order};
 
 /// The caches of a session by the number that nodes give.
 pub struct Caches {
@@ -16,17 +16,22 @@ pub struct Caches {
 }
 
 struct State {
-    /// Tokens that each has room for.
-    capacity: usize,
+    /// Sequences, and tokens of each, that there is room for.
+    room: [usize; 2],
     known: HashMap<usize, Arc<Cache>>,
+    /// Through it go sequences that change places: a buffer cannot be copied to itself.
+    passage: Option<wgpu::Buffer>,
 }
 
-/// One layer's keys and values: `[capacity, heads, words]` each, of words of their own.
+/// One layer's keys and values: `[sequences, capacity, heads, words]` each, of words of their own.
 pub struct Cache {
     pub buffers: [wgpu::Buffer; 2],
+    /// Tokens of a sequence that there is room for.
     pub capacity: usize,
+    room: usize,
     /// Words of a token's keys and values.
     words: [usize; 2],
+    sequences: AtomicUsize,
     tokens: AtomicUsize,
 }
 
@@ -35,40 +40,82 @@ const FIRST_CAPACITY: usize = 256;
 
 impl Caches {
     pub fn new(kind: KvKind) -> Self {
-        Caches { kind, state: Mutex::new(State { capacity: FIRST_CAPACITY, known: HashMap::new() }) }
+        let state = State { room: [1, FIRST_CAPACITY], known: HashMap::new(), passage: None };
+        Caches { kind, state: Mutex::new(state) }
     }
 
-    /// The cache of this number, with `words` words a token; made, empty, on first use and where it had other sizes.
-    pub fn get(&self, device: &GpuDevice, number: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
+    /// The cache of this number for so many sequences, with `words` words a token; made, empty, on first use and where it
+    /// had other sizes or less room.
+    pub fn get(&self, device: &GpuDevice, number: usize, sequences: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
         let mut state = lock(&self.state);
-        if let Some(cache) = state.known.get(&number).filter(|cache| cache.words == words) {
+        let fits = |cache: &&Arc<Cache>| cache.words == words && cache.room >= sequences;
+        if let Some(cache) = state.known.get(&number).filter(fits) {
             return Ok(cache.clone());
         }
-        let cache = Arc::new(Cache::new(device, state.capacity, words)?);
+        let [room, capacity] = state.room;
+        let cache = Arc::new(Cache::new(device, [room.max(sequences), capacity], words)?);
         state.known.insert(number, cache.clone());
         Ok(cache)
     }
 
-    /// Makes room for so many tokens. True if buffers changed for it: programs with the old ones are of no use then.
-    pub fn reserve(&self, device: &GpuDevice, tokens: usize) -> Result<bool> {
+    /// Makes room for so many sequences and tokens of each. True if buffers changed for it: programs with the old ones are
+    /// of no use then.
+    pub fn reserve(&self, device: &GpuDevice, [sequences, tokens]: [usize; 2]) -> Result<bool> {
         let mut state = lock(&self.state);
-        if tokens <= state.capacity {
+        let [room, capacity] = state.room;
+        if sequences <= room && tokens <= capacity {
             return Ok(false);
         }
-        let capacity = tokens.next_power_of_two();
+        let capacity = if tokens <= capacity { capacity } else { tokens.next_power_of_two() };
+        let room = [room.max(sequences), capacity];
         let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut grown = HashMap::new();
         for (&number, old) in &state.known {
-            let new = Cache::new(device, capacity, old.words)?;
-            for (from, to) in old.buffers.iter().zip(&new.buffers) {
-                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+            let new = Cache::new(device, room, old.words)?;
+            for (part, (from, to)) in old.buffers.iter().zip(&new.buffers).enumerate() {
+                for sequence in 0..old.sequences.load(Ordering::Relaxed) {
+                    let bytes = old.bytes(part);
+                    let [from_at, to_at] = [&**old, &new].map(|cache| sequence as u64 * cache.stride(part));
+                    encoder.copy_buffer_to_buffer(from, from_at, to, to_at, bytes);
+                }
             }
+            new.sequences.store(old.sequences.load(Ordering::Relaxed), Ordering::Relaxed);
             new.tokens.store(old.tokens.load(Ordering::Relaxed), Ordering::Relaxed);
             grown.insert(number, Arc::new(new));
         }
         device.queue.submit([encoder.finish()]);
-        *state = State { capacity, known: grown };
+        *state = State { room, known: grown, passage: None };
         Ok(true)
+    }
+
+    /// Sequence i is from now on what `order[i]` was; there is room for them. Fails, and changes nothing, if that is none.
+    pub fn reorder(&self, device: &GpuDevice, order: &[usize]) -> Result<()> {
+        let mut state = lock(&self.state);
+        let State { known, passage, .. } = &mut *state;
+        let used = || known.values().filter(|cache| cache.tokens.load(Ordering::Relaxed) > 0);
+        used().try_for_each(|cache| check_order(order, cache.sequences.load(Ordering::Relaxed)))?;
+        let moves = || order.iter().enumerate().filter(|(to, from)| to != *from);
+        let largest = used().map(|cache| cache.bytes(0).max(cache.bytes(1))).max().unwrap_or(0);
+        let bytes = largest * moves().count() as u64;
+        let passage = match &*passage {
+            Some(buffer) if buffer.size() >= bytes => buffer.clone(),
+            _ => passage.insert(device.storage("passage", usize::try_from(bytes).unwrap_or(usize::MAX))?).clone(),
+        };
+        let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for cache in used() {
+            for (part, buffer) in cache.buffers.iter().enumerate() {
+                let (bytes, at) = (cache.bytes(part), |sequence: usize| sequence as u64 * cache.stride(part));
+                for (i, (_, &from)) in moves().enumerate() {
+                    encoder.copy_buffer_to_buffer(buffer, at(from), &passage, i as u64 * bytes, bytes);
+                }
+                for (i, (to, _)) in moves().enumerate() {
+                    encoder.copy_buffer_to_buffer(&passage, i as u64 * bytes, buffer, at(to), bytes);
+                }
+            }
+            cache.sequences.store(order.len(), Ordering::Relaxed);
+        }
+        device.queue.submit([encoder.finish()]);
+        Ok(())
     }
 }
 
@@ -79,15 +126,30 @@ impl Default for Caches {
 }
 
 impl Cache {
-    fn new(device: &GpuDevice, capacity: usize, words: [usize; 2]) -> Result<Self> {
-        let buffer = |words: usize| device.storage("cache", capacity.saturating_mul(words).saturating_mul(4));
-        Ok(Cache { buffers: [buffer(words[0])?, buffer(words[1])?], capacity, words, tokens: AtomicUsize::new(0) })
+    fn new(device: &GpuDevice, [room, capacity]: [usize; 2], words: [usize; 2]) -> Result<Self> {
+        let bytes = |words: usize| room.saturating_mul(capacity).saturating_mul(words).saturating_mul(4);
+        let buffers = [device.storage("cache", bytes(words[0]))?, device.storage("cache", bytes(words[1]))?];
+        Ok(Cache { buffers, capacity, room, words, sequences: AtomicUsize::new(0), tokens: AtomicUsize::new(0) })
     }
 
-    /// Notes that a run brings in tokens `first ..= last`. False if there is no room, or if tokens before are missing.
-    pub fn note(&self, first: usize, last: usize) -> bool {
-        let fits = first <= self.tokens.load(Ordering::Relaxed) && last < self.capacity;
+    /// Bytes from a sequence to the next of keys (0) or values (1).
+    fn stride(&self, part: usize) -> u64 {
+        (self.capacity * self.words[part] * 4) as u64
+    }
+
+    /// Bytes of what a sequence has in use.
+    fn bytes(&self, part: usize) -> u64 {
+        (self.tokens.load(Ordering::Relaxed) * self.words[part] * 4) as u64
+    }
+
+    /// Notes that a run brings in tokens `first ..= last` of so many sequences. False if there is no room, if tokens before
+    /// are missing, or if they are those of other sequences.
+    pub fn note(&self, first: usize, last: usize, sequences: usize) -> bool {
+        let goes_on =
+            first <= self.tokens.load(Ordering::Relaxed) && sequences == self.sequences.load(Ordering::Relaxed);
+        let fits = (first == 0 || goes_on) && last < self.capacity && sequences <= self.room;
         if fits {
+            self.sequences.store(sequences, Ordering::Relaxed);
             self.tokens.store(last + 1, Ordering::Relaxed);
         }
         fits

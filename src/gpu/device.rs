@@ -201,10 +201,13 @@ impl GpuDevice {
         lock(&self.checked).insert(operator);
     }
 
-    /// Blocks until submitted work is done. A browser does that by itself between tasks.
-    pub(super) fn wait(&self) {
+    /// Blocks until what was submitted up to there is done. A browser does that by itself between tasks.
+    #[cfg_attr(target_arch = "wasm32", allow(unused_variables))]
+    pub(super) fn wait_for(&self, submission: &wgpu::SubmissionIndex) {
         #[cfg(not(target_arch = "wasm32"))]
-        if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+        if let Err(e) =
+            self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
+        {
             lock(&self.faults).error.get_or_insert_with(|| e.to_string());
         }
     }

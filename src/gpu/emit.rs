@@ -88,6 +88,7 @@ pub struct Emit<'a> {
 #[cfg(feature = "full")]
 pub struct CacheUse {
     pub cache: Arc<Cache>,
+    pub sequences: usize,
     pub input: usize,
 }
 
@@ -206,10 +207,10 @@ impl<'a> Emit<'a> {
         self.weights.caches.kind
     }
 
-    /// The session's cache of this number, with so many words of keys and of values a token.
+    /// The session's cache of this number for so many sequences, with so many words of keys and of values a token.
     #[cfg(feature = "full")]
-    pub fn cache(&self, number: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
-        self.weights.caches.get(self.device, number, words)
+    pub fn cache(&self, number: usize, sequences: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
+        self.weights.caches.get(self.device, number, sequences, words)
     }
 
     /// Says that the node writes to a cache.

@@ -20,6 +20,8 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::lookup::KERNELS,
     super::matmul_integer::KERNELS,
     super::movement::KERNELS,
+    #[cfg(feature = "full")]
+    super::next_token::KERNELS,
     super::norm::KERNELS,
     super::pool::KERNELS,
     super::quantize::KERNELS,

@@ -16,6 +16,8 @@ pub mod caches;
 pub mod cast;
 #[cfg(feature = "cli")]
 pub mod ceilings;
+#[cfg(feature = "full")]
+pub mod chain;
 pub mod choices;
 pub mod columns;
 mod conv;
@@ -43,6 +45,8 @@ pub mod matvec_subgroup;
 #[cfg(feature = "full")]
 pub mod matvec_wide;
 pub mod movement;
+#[cfg(feature = "full")]
+pub mod next_token;
 pub mod norm;
 pub mod pool;
 pub mod product;
@@ -63,6 +67,8 @@ pub mod unary;
 pub mod weights;
 
 pub use adapter::AdapterReport;
+#[cfg(feature = "full")]
+pub use chain::{Chain, Started};
 pub use choices::{Choice, Choices};
 pub use device::GpuDevice;
 pub use emit::{Emit, GpuKernel, Operand};

@@ -17,10 +17,14 @@ use super::storage::{self, is_computable, payload_bytes};
 use super::weights::WeightCache;
 use crate::clock::now_ms;
 use crate::cpu::Threads;
+#[cfg(feature = "full")]
+use crate::graph::Node;
 use crate::graph::{Place, Schedule, Weight};
 #[cfg(feature = "full")]
 use crate::ops::cached_attention;
 use crate::tensor::Tensor;
+#[cfg(feature = "full")]
+use crate::tensor::TensorType;
 use crate::{Error, Result};
 
 pub struct Program {
@@ -183,24 +187,50 @@ impl Program {
 
     /// `inputs` in the order of `graph.inputs`, of the schedule's types; outputs in the order of `graph.outputs`.
     pub async fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let (encoder, mirror) = self.encode_all(inputs, None).await?;
+        self.outputs(inputs, encoder, &mirror).await
+    }
+
+    /// The buffers of the only output and of input `input`, if they hold values of one type, and if no node on the CPU looks
+    /// at the input.
+    #[cfg(feature = "full")]
+    pub(super) fn feedback(&self, input: usize) -> Option<(wgpu::Buffer, wgpu::Buffer, TensorType)> {
+        let schedule = &self.schedule;
+        let to = *schedule.graph.inputs.get(input)?;
+        let &[from] = schedule.graph.outputs.as_slice() else { return None };
+        let (Place::Slot(slot), Some(ty)) = (schedule.place(from), schedule.ty(from)) else { return None };
+        let sees = |node: &Node| node.inputs.iter().flatten().any(|&id| schedule.place(id) == Place::Input(input));
+        let mut steps = self.steps.iter().zip(&schedule.graph.nodes);
+        let seen = steps.any(|(step, node)| matches!(step, Step::Host { .. }) && sees(node));
+        if seen || schedule.ty(to) != Some(ty) {
+            return None;
+        }
+        Some((self.buffers.slots[slot].clone(), self.buffers.inputs.get(input).cloned()??, ty.clone()))
+    }
+
+    /// All dispatches up to the outputs, those before the last node on the CPU submitted; and what host steps computed or
+    /// read, by slot. The buffer of input `kept` is left as it is.
+    pub(super) async fn encode_all(
+        &mut self,
+        inputs: &[&Tensor],
+        kept: Option<usize>,
+    ) -> Result<(wgpu::CommandEncoder, HashMap<usize, Tensor>)> {
         self.device.check()?;
         #[cfg(feature = "full")]
         self.note_tokens(inputs)?;
-        self.upload(inputs)?;
+        self.upload(inputs, kept)?;
         if let Some(timer) = &mut self.timer {
             timer.begin();
         }
         let schedule = self.schedule.clone();
-        // What host steps computed or read, by slot, until a GPU step overwrites the slot.
+        // Until a GPU step overwrites the slot.
         let mut mirror: HashMap<usize, Tensor> = HashMap::new();
         let mut next = 0;
         loop {
             let end = (next..self.steps.len()).find(|&i| matches!(self.steps[i], Step::Host { .. }));
             let stop = end.unwrap_or(self.steps.len());
             let encoder = self.encode(next..stop, &mut mirror);
-            let Some(index) = end else {
-                return self.outputs(inputs, encoder, &mirror).await;
-            };
+            let Some(index) = end else { return Ok((encoder, mirror)) };
             self.host_step(index, &schedule, inputs, encoder, &mut mirror).await?;
             next = index + 1;
         }
@@ -209,23 +239,23 @@ impl Program {
     /// Checks the positions of what is to be kept: kernels cannot refuse any.
     #[cfg(feature = "full")]
     fn note_tokens(&self, inputs: &[&Tensor]) -> Result<()> {
-        for CacheUse { cache, input } in &self.caches {
+        for CacheUse { cache, sequences, input } in &self.caches {
             let positions = inputs.get(*input).map_or(Ok(Vec::new()), |tensor| tensor.to_i64())?;
             let Some((first, last)) = cached_attention::span(&positions)? else { continue };
-            if !cache.note(first, last) {
+            if !cache.note(first, last, *sequences) {
                 return Err(cached_attention::missing(first));
             }
         }
         Ok(())
     }
 
-    fn upload(&mut self, inputs: &[&Tensor]) -> Result<()> {
+    fn upload(&mut self, inputs: &[&Tensor], kept: Option<usize>) -> Result<()> {
         for (n, (&id, buffer)) in self.schedule.graph.inputs.iter().zip(&self.buffers.inputs).enumerate() {
             let tensor = inputs.get(n).ok_or_else(|| Error::Usage(format!("input {n} is missing")))?;
             if self.schedule.ty(id).is_some_and(|ty| ty != tensor.ty()) {
                 return Err(Error::Usage(format!("input {n} has type {:?}, which this plan is not for", tensor.ty())));
             }
-            if let Some(buffer) = buffer {
+            if let Some(buffer) = buffer.as_ref().filter(|_| kept != Some(n)) {
                 #[cfg(feature = "full")]
                 if tensor.bytes().len() >= LARGE_INPUT {
                     if self.held[n].as_ref().is_some_and(|held| held.shares(tensor)) {

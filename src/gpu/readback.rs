@@ -21,47 +21,44 @@ impl Staging {
     pub async fn read(
         &mut self,
         device: &GpuDevice,
-        mut encoder: wgpu::CommandEncoder,
+        encoder: wgpu::CommandEncoder,
         sources: &[(wgpu::Buffer, usize)],
     ) -> Result<Vec<Vec<u8>>> {
-        let total: usize = sources.iter().map(|(_, bytes)| bytes).sum();
-        if total == 0 {
+        if sources.iter().all(|(_, bytes)| *bytes == 0) {
             device.queue.submit([encoder.finish()]);
             device.check()?;
             return Ok(vec![Vec::new(); sources.len()]);
         }
+        let read = self.send(device, encoder, sources)?.bytes(device).await;
+        if read.is_err() {
+            // A buffer whose mapping failed is not to be used again.
+            self.buffer = None;
+        }
+        read
+    }
+
+    /// Submits the same and does not wait for it. What was sent before through this buffer has come, or is given up.
+    pub fn send(
+        &mut self,
+        device: &GpuDevice,
+        mut encoder: wgpu::CommandEncoder,
+        sources: &[(wgpu::Buffer, usize)],
+    ) -> Result<Sent> {
+        let total: usize = sources.iter().map(|(_, bytes)| bytes).sum();
         let staging = self.at_least(device, total);
         let mut offset = 0;
         for (source, bytes) in sources {
             encoder.copy_buffer_to_buffer(source, 0, &staging, offset, *bytes as u64);
             offset += *bytes as u64;
         }
-        device.queue.submit([encoder.finish()]);
+        let submission = device.queue.submit([encoder.finish()]);
         device.check()?;
-
-        let slice = staging.slice(..total as u64);
         let mapped = Mapped::default();
         let signal = mapped.clone();
+        let slice = staging.slice(..total as u64);
         slice.map_async(wgpu::MapMode::Read, move |result| signal.set(result.map_err(|e| e.to_string())));
-        device.wait();
-        if let Err(message) = mapped.await {
-            // A buffer whose mapping failed is not to be used again.
-            self.buffer = None;
-            device.check()?;
-            return Err(Error::Device(format!("reading back failed: {message}")));
-        }
-        let view = slice.get_mapped_range().map_err(|e| Error::Device(e.to_string()))?;
-        let mut rest: &[u8] = &view;
-        let mut out = Vec::with_capacity(sources.len());
-        for (_, bytes) in sources {
-            let (head, tail) = rest.split_at_checked(*bytes).unwrap_or((rest, &[]));
-            out.push(head.to_vec());
-            rest = tail;
-        }
-        drop(view);
-        staging.unmap();
-        device.check()?;
-        Ok(out)
+        let sizes = sources.iter().map(|(_, bytes)| *bytes).collect();
+        Ok(Sent { staging, sizes, mapped, submission })
     }
 
     fn at_least(&mut self, device: &GpuDevice, bytes: usize) -> wgpu::Buffer {
@@ -77,6 +74,44 @@ impl Staging {
                 self.buffer.insert(buffer).clone()
             }
         }
+    }
+}
+
+/// Bytes on their way to the host.
+pub struct Sent {
+    staging: wgpu::Buffer,
+    sizes: Vec<usize>,
+    mapped: Mapped,
+    submission: wgpu::SubmissionIndex,
+}
+
+impl Sent {
+    /// Waits for them, and for nothing that was submitted later.
+    pub async fn bytes(self, device: &GpuDevice) -> Result<Vec<Vec<u8>>> {
+        device.wait_for(&self.submission);
+        if let Err(message) = self.mapped.clone().await {
+            device.check()?;
+            return Err(Error::Device(format!("reading back failed: {message}")));
+        }
+        let total: usize = self.sizes.iter().sum();
+        let view = self.staging.slice(..total as u64).get_mapped_range().map_err(|e| Error::Device(e.to_string()))?;
+        let mut rest: &[u8] = &view;
+        let mut out = Vec::with_capacity(self.sizes.len());
+        for bytes in &self.sizes {
+            let (head, tail) = rest.split_at_checked(*bytes).unwrap_or((rest, &[]));
+            out.push(head.to_vec());
+            rest = tail;
+        }
+        drop(view);
+        device.check()?;
+        Ok(out)
+    }
+}
+
+impl Drop for Sent {
+    /// The buffer is free again, whether the bytes were looked at or not.
+    fn drop(&mut self) {
+        self.staging.unmap();
     }
 }
 

@@ -69,16 +69,19 @@ const CHECKS: &[Check] = &[
     few_bit("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
     dense("ConvTranspose", &[], &[&[1, 5, 6, 7], &[5, 9, 3, 3]]),
     dense("Attention", &[], &[&[1, 2, 9, 8], &[1, 2, 11, 8], &[1, 2, 11, 8]]),
-    // Input 3 are positions; heads of 20, of which 12 turn.
+    // Input 3 are positions of both sequences; heads of 20, of which 12 turn.
     #[cfg(feature = "full")]
     dense(
         CACHED,
         &[("cache", 0), ("q_num_heads", 6), ("kv_num_heads", 2)],
-        &[&[1, 71, 120], &[1, 71, 40], &[1, 71, 40], &[1, 71], &[1, 71, 6], &[1, 71, 6]],
+        &[&[2, 71, 120], &[2, 71, 40], &[2, 71, 40], &[1, 71], &[1, 71, 6], &[1, 71, 6]],
     ),
     // Heads of 10, of which 6 turn.
     #[cfg(feature = "full")]
     dense("RotaryEmbedding", &[("num_heads", 7), ("rotary_embedding_dim", 6)], &[&[1, 9, 70], &[1, 9, 3], &[1, 9, 3]]),
+    // Values come again every 101 elements: of equals the first is wanted.
+    #[cfg(feature = "full")]
+    dense("fewbit.NextToken", &[], &[&[3, 1201]]),
     dense("Softmax", &[], &[&[5, 77]]),
     dense("LayerNormalization", &[], &[&[5, 77], &[77], &[77]]),
     dense("GlobalAveragePool", &[], &[&[1, 3, 7, 7]]),

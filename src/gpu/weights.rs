@@ -39,6 +39,12 @@ impl WeightCache {
         WeightCache { packs: Packs::keeping(kind), caches: super::caches::Caches::new(kind), ..WeightCache::default() }
     }
 
+    /// Of nodes that run on the CPU.
+    #[cfg(feature = "full")]
+    pub fn packs(&self) -> &Packs {
+        &self.packs
+    }
+
     /// The tensor in the layout of `storage`.
     pub(super) fn dense(&self, device: &GpuDevice, tensor: &Tensor) -> Result<wgpu::Buffer> {
         self.entry(device, tensor, "dense", || Ok(storage::to_gpu(tensor)?.into_owned()))

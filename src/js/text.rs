@@ -10,6 +10,7 @@ use wasm_bindgen::prelude::*;
 use super::error::to_js;
 use super::model::JsModel;
 use crate::tasks::Generator;
+use crate::tasks::beams::Beams;
 use crate::tasks::generate::{End, Options};
 use crate::text::{Message, Sampling};
 use crate::{Error, Result};
@@ -23,6 +24,8 @@ struct Request {
     sampling: Sampling,
     stop: Vec<String>,
     schema: Option<serde_json::Value>,
+    beams: usize,
+    length_penalty: f32,
 }
 
 #[derive(Deserialize)]
@@ -57,8 +60,8 @@ async fn continued(generator: &mut Generator, request: Request, piece: &Function
         Prompt::Text(text) => generator.language().prompt(&text)?,
         Prompt::Chat(messages) => generator.language().chat(&messages)?,
     };
-    let Request { max_tokens, sampling, stop, schema, .. } = request;
-    let options = Options { max_tokens, sampling, stop, schema };
+    let Request { max_tokens, sampling, stop, schema, beams: count, length_penalty, .. } = request;
+    let options = Options { max_tokens, sampling, stop, schema, beams: Beams { count, length_penalty } };
     let tell = |text: &str| match piece.call1(&JsValue::UNDEFINED, &text.into()) {
         Ok(_) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
@@ -77,6 +80,7 @@ async fn continued(generator: &mut Generator, request: Request, piece: &Function
         "promptTokens": generated.prompt_tokens,
         "prefillMs": generated.prefill_ms,
         "decodeMs": generated.decode_ms,
+        "constraintMs": generated.constraint_ms.iter().sum::<f64>(),
         "end": end,
     });
     Ok(json.to_string())

@@ -2,9 +2,9 @@
 //! (normalised queries and keys) and Gemma 3 (both, windows, more norms). What a layer has beyond Llama's is told by the
 //! tensors that are there.
 //!
-//! Inputs `input_ids` and `position_ids`, i64 `[1, tokens]`, positions counting up; `logits_to_keep`, i64 `[kept]`: which of
-//! the tokens. Output `logits` f32 `[1, kept, vocabulary]`. Keys and values stay in the session: a run goes on after what
-//! earlier runs brought in before its first position.
+//! Inputs `input_ids`, i64 `[batch, tokens]`, of sequences of one length; `position_ids`, i64 `[1, tokens]`, counting up;
+//! `logits_to_keep`, i64 `[kept]`: which of the tokens. Output `logits` f32 `[batch, kept, vocabulary]`. Keys and values
+//! stay in the session: a run goes on after what earlier runs brought in before its first position.
 
 use std::collections::BTreeMap;
 
@@ -87,15 +87,15 @@ pub fn extend(
     weights: BTreeMap<String, ValueId>,
     sight: Option<&Sight>,
 ) -> Result<Graph> {
-    let tokens = [Dim::Known(1), Dim::Symbol("tokens".into())];
-    let ids = graph.add_input("input_ids", DType::I64, tokens.to_vec());
-    let positions = graph.add_input("position_ids", DType::I64, tokens.to_vec());
-    let keep = graph.add_input("logits_to_keep", DType::I64, vec![Dim::Symbol("kept".into())]);
+    let [batch, tokens, kept] = ["batch", "tokens", "kept"].map(|name| Dim::Symbol(name.into()));
+    let ids = graph.add_input("input_ids", DType::I64, vec![batch.clone(), tokens.clone()]);
+    let positions = graph.add_input("position_ids", DType::I64, vec![Dim::Known(1), tokens.clone()]);
+    let keep = graph.add_input("logits_to_keep", DType::I64, vec![kept.clone()]);
     let sections = sight.map_or(&[][..], |sight| &sight.sections);
     let turns_by = match sections.is_empty() {
         true => positions,
         false => {
-            let dims = vec![Dim::Known(AXES), Dim::Symbol("tokens".into())];
+            let dims = vec![Dim::Known(AXES), tokens];
             graph.add_input(ROTARY_POSITIONS, DType::I64, dims)
         }
     };
@@ -122,7 +122,7 @@ pub fn extend(
     let mut graph = net.graph;
     let declared = &mut graph.values[logits.0 as usize];
     declared.dtype = Some(DType::F32);
-    declared.dims = Some(vec![Dim::Known(1), Dim::Symbol("kept".into()), Dim::Known(vocabulary)]);
+    declared.dims = Some(vec![batch, kept, Dim::Known(vocabulary)]);
     graph.outputs.push(logits);
     graph.validate()?;
     Ok(graph)

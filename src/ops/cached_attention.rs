@@ -10,14 +10,17 @@ use crate::{Error, Result};
 pub const OPS: &[(&str, InferFn)] =
     &[("fewbit.CachedAttention", cached_attention), ("fewbit.RotaryAngles", rotary_angles)];
 
-/// Sizes of a `fewbit.CachedAttention` node: causal attention of `tokens` new tokens over all up to them.
+/// Sizes of a `fewbit.CachedAttention` node: causal attention of `tokens` new tokens of each of `batch` sequences over all
+/// up to them.
 ///
-/// Inputs: queries `[1, tokens, q_heads · head]`, keys and values `[1, tokens, kv_heads · head]`, positions i64
-/// `[1, tokens]`, which count up by one, and optionally cosines and sines `[1, tokens, rotated / 2]`, by which queries
-/// and keys are turned. Output: as the queries. The node's keys and values from the first position on replace those of
-/// its cache (attribute `cache`); none before it may be missing.
+/// Inputs: queries `[batch, tokens, q_heads · head]`, keys and values `[batch, tokens, kv_heads · head]`, positions i64
+/// `[1, tokens]`, which count up by one and are those of every sequence, and optionally cosines and sines
+/// `[1, tokens, rotated / 2]`, by which queries and keys are turned. Output: as the queries. The node's keys and values
+/// from the first position on replace those of its cache (attribute `cache`), which keeps those of each sequence; none
+/// before it may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedShape {
+    pub batch: usize,
     pub tokens: usize,
     pub q_heads: usize,
     pub kv_heads: usize,
@@ -32,13 +35,13 @@ impl CachedShape {
         let misfit = || node.error(format!("queries, keys, values and positions {inputs:?} do not fit"));
         let heads = |name: &str| usize::try_from(node.attrs.int_or(name, 0)).unwrap_or(0);
         let (q_heads, kv_heads) = (heads("q_num_heads"), heads("kv_num_heads"));
-        let (&[1, tokens, q_width], &[1, k_tokens, k_width]) = (inputs[0], inputs[1]) else { return Err(misfit()) };
+        let (&[batch, tokens, q_width], &[_, _, k_width]) = (inputs[0], inputs[1]) else { return Err(misfit()) };
         if q_heads == 0 || kv_heads == 0 || !q_heads.is_multiple_of(kv_heads) {
             return Err(node.error(format!("{kv_heads} heads of keys cannot serve {q_heads} of queries")));
         }
         let head = q_width / q_heads;
         let fits = q_width == q_heads * head && kv_heads.checked_mul(head) == Some(k_width) && head > 0;
-        if !fits || k_tokens != tokens || inputs[2] != inputs[1] || inputs[3] != [1, tokens] {
+        if !fits || inputs[1][..2] != [batch, tokens] || inputs[2] != inputs[1] || inputs[3] != [1, tokens] {
             return Err(misfit());
         }
         let rotated = match angles {
@@ -48,7 +51,7 @@ impl CachedShape {
                 _ => return Err(node.error(format!("cosines {cos:?} and sines {sin:?} do not fit {inputs:?}"))),
             },
         };
-        Ok(CachedShape { tokens, q_heads, kv_heads, head, rotated })
+        Ok(CachedShape { batch, tokens, q_heads, kv_heads, head, rotated })
     }
 
     /// Query heads that share a head of keys.
@@ -155,10 +158,20 @@ pub fn span(positions: &[i64]) -> Result<Option<(usize, usize)>> {
     Ok(Some((first, last)))
 }
 
-/// That a session does not have what comes before a position.
+/// That a session does not have what comes before a position, of as many sequences as go on.
 pub fn missing(first: usize) -> Error {
-    let what = "keys and values before it are missing; begin at 0 and leave none out";
+    let what = "keys and values before it are missing; begin at 0, leave none out and go on with as many sequences";
     Error::Usage(format!("position {first}: {what}"))
+}
+
+/// The numbers of sequences that go on each have to be one of those that are there.
+pub fn check_order(order: &[usize], sequences: usize) -> Result<()> {
+    match order.iter().find(|&&from| from >= sequences) {
+        Some(from) => {
+            Err(Error::Usage(format!("sequence {from} cannot go on: keys and values are kept of {sequences}")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn cached_attention(infer: &Infer) -> Result<Vec<TensorType>> {

@@ -16,6 +16,8 @@ pub mod infer;
 #[cfg(feature = "full")]
 pub mod loss;
 pub mod movement;
+#[cfg(feature = "full")]
+pub mod next_token;
 pub mod nms;
 pub mod normalization;
 pub mod pad;
@@ -53,6 +55,8 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     #[cfg(feature = "full")]
     loss::OPS,
     movement::OPS,
+    #[cfg(feature = "full")]
+    next_token::OPS,
     normalization::OPS,
     product::OPS,
     quantize::OPS,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::Result;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, TypedGraph, ValueId};
 use crate::ops::cached_attention::{KvKind, span};
 use crate::tensor::Tensor;
 
@@ -24,6 +24,12 @@ impl Kept {
     /// Whether the graph keeps anything.
     pub fn any(&self) -> bool {
         !self.positions.is_empty()
+    }
+
+    /// Of how many sequences the graph keeps something, now that its shapes are known.
+    pub fn sequences(typed: &TypedGraph) -> usize {
+        let attention = typed.graph.nodes.iter().filter(|node| node.op == "fewbit.CachedAttention");
+        attention.filter_map(|node| typed.ty(node.input(0)?)?.shape.first().copied()).max().unwrap_or(0)
     }
 
     /// How many tokens will be kept after a run on these inputs, in the order of the graph's.

@@ -1,8 +1,11 @@
 //! Floor 5: device choice, plans, sessions.
 
+#[cfg(all(feature = "gpu", feature = "full"))]
+pub mod chain;
 pub mod device;
 #[cfg(any(feature = "cli", feature = "full"))]
 pub mod elastic;
+mod goal;
 #[cfg(feature = "full")]
 mod halves;
 #[cfg(feature = "full")]

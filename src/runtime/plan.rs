@@ -15,6 +15,9 @@ use crate::{Error, Result};
 
 pub struct Plan {
     program: Program,
+    /// Its runs that were started and not waited for.
+    #[cfg(all(feature = "gpu", feature = "full"))]
+    chain: gpu::Chain,
     /// The self-check has passed its operators.
     proved: bool,
     decoded: Vec<String>,
@@ -45,14 +48,26 @@ impl Shared {
         }
     }
 
-    /// Makes room for the keys and values of so many tokens on a GPU; elsewhere it grows by itself. True if plans must be
-    /// built anew for it.
+    /// Makes room for the keys and values of so many sequences, and tokens of each, on a GPU; elsewhere it grows by itself.
+    /// True if plans must be built anew for it.
     #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
-    pub fn reserve(&self, device: &Device, tokens: usize) -> Result<bool> {
+    pub fn reserve(&self, device: &Device, room: [usize; 2]) -> Result<bool> {
         match device {
             Device::Cpu(_) => Ok(false),
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpu, _) => self.weights.caches.reserve(gpu, tokens),
+            Device::Gpu(gpu, _) => self.weights.caches.reserve(gpu, room),
+        }
+    }
+
+    /// Keys and values of sequence i are from now on those of `order[i]`, for which there is room.
+    pub fn reorder(&self, device: &Device, order: &[usize]) -> Result<()> {
+        match device {
+            Device::Cpu(_) => self.packs.caches.reorder(order),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu, _) => {
+                self.weights.packs().caches.reorder(order)?;
+                self.weights.caches.reorder(gpu, order)
+            }
         }
     }
 }
@@ -112,7 +127,7 @@ impl Plan {
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
-                Ok(Plan { program: cpu_program(schedule, threads, shared)?, proved: true, decoded })
+                Ok(Plan::of(cpu_program(schedule, threads, shared)?, true, decoded))
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu, threads) => {
@@ -120,8 +135,18 @@ impl Plan {
                     on_cpu(op, i) && gpu::find(op).is_none_or(|k| k.encoded_inputs.contains(&i))
                 })?;
                 let schedule = bounded(graph::plan::schedule(typed, gpu::storage_bytes), limit)?;
-                Ok(Plan { program: gpu_program(schedule, gpu, shared, threads)?, proved: false, decoded })
+                Ok(Plan::of(gpu_program(schedule, gpu, shared, threads)?, false, decoded))
             }
+        }
+    }
+
+    fn of(program: Program, proved: bool, decoded: Vec<String>) -> Self {
+        Plan {
+            program,
+            #[cfg(all(feature = "gpu", feature = "full"))]
+            chain: gpu::Chain::default(),
+            proved,
+            decoded,
         }
     }
 
@@ -141,6 +166,15 @@ impl Plan {
             Program::Cpu(program) => program.run(inputs).await,
             #[cfg(feature = "gpu")]
             Program::Gpu(program) => program.run(inputs).await,
+        }
+    }
+
+    /// Starts a run on a GPU: see `gpu::Chain`. `None` on a CPU.
+    #[cfg(all(feature = "gpu", feature = "full"))]
+    pub async fn start(&mut self, inputs: &[&Tensor], input: usize, goes_on: bool) -> Result<Option<gpu::Started>> {
+        match &mut self.program {
+            Program::Cpu(_) => Ok(None),
+            Program::Gpu(program) => self.chain.start(program, inputs, input, goes_on).await,
         }
     }
 

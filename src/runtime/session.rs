@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::goal::Goal;
 use super::plan::{Plan, Report, Shared};
 use super::specialize::{self, Outcome};
 use super::{Activations, Device};
@@ -41,6 +42,7 @@ pub struct Session {
 struct Key {
     types: Vec<TensorType>,
     values: Vec<Vec<u8>>,
+    goal: Goal,
 }
 
 impl Session {
@@ -105,6 +107,30 @@ impl Session {
         self.shared = self.fresh();
     }
 
+    /// What attention keeps for sequence i of the next run's batch is from now on what it kept for sequence `order[i]`: of
+    /// one that goes on in several ways, or that ends, the number occurs several times, or never. Fails for numbers of
+    /// sequences that there are not.
+    #[cfg(feature = "full")]
+    pub fn reorder_caches(&mut self, order: &[usize]) -> Result<()> {
+        self.make_room([order.len(), 0])?;
+        self.shared.reorder(&self.device, order)
+    }
+
+    /// How many tokens of each sequence will be kept after a run on these inputs.
+    #[cfg(feature = "full")]
+    pub(super) fn kept_tokens(&self, inputs: &[&Tensor]) -> Result<usize> {
+        self.kept.tokens(&self.graph, inputs)
+    }
+
+    /// For the keys and values of so many sequences, and tokens of each.
+    #[cfg(feature = "full")]
+    pub(super) fn make_room(&mut self, room: [usize; 2]) -> Result<()> {
+        if self.shared.reserve(&self.device, room)? {
+            self.plans.clear();
+        }
+        Ok(())
+    }
+
     #[cfg(feature = "full")]
     fn fresh(&self) -> Shared {
         Shared::keeping(self.kept.kind)
@@ -152,7 +178,7 @@ impl Session {
     /// A measured run, of which `about` tells.
     pub(super) async fn profiled<T>(&mut self, inputs: &[(&str, &Tensor)], about: fn(&Plan) -> T) -> Result<T> {
         let inputs = self.order(inputs)?;
-        let plan = self.proved(&inputs).await?;
+        let plan = self.proved(&inputs, Goal::Outputs).await?;
         plan.set_profiling(true)?;
         let ran = plan.run(&inputs).await;
         let told = about(plan);
@@ -173,24 +199,22 @@ impl Session {
 
     async fn attempt(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         #[cfg(feature = "full")]
-        if self.shared.reserve(&self.device, self.kept.tokens(&self.graph, inputs)?)? {
-            self.plans.clear();
-        }
-        self.proved(inputs).await?.run(inputs).await
+        self.make_room([1, self.kept_tokens(inputs)?])?;
+        self.proved(inputs, Goal::Outputs).await?.run(inputs).await
     }
 
     /// The plan for these inputs, without operators that this GPU computes wrongly.
-    async fn proved(&mut self, inputs: &[&Tensor]) -> Result<&mut Plan> {
-        if !self.plan(inputs)?.prove().await? {
+    pub(super) async fn proved(&mut self, inputs: &[&Tensor], goal: Goal) -> Result<&mut Plan> {
+        if !self.plan(inputs, goal)?.prove().await? {
             self.plans.clear();
         }
-        self.plan(inputs)
+        self.plan(inputs, goal)
     }
 
     /// Builds the plan for these inputs without running it.
     pub fn prepare(&mut self, inputs: &[(&str, &Tensor)]) -> Result<()> {
         let inputs = self.order(inputs)?;
-        self.plan(&inputs).map(|_| ())
+        self.plan(&inputs, Goal::Outputs).map(|_| ())
     }
 
     /// About the plan used last; `None` before the first run.
@@ -205,7 +229,7 @@ impl Session {
     }
 
     /// The caller's tensors in the order of the graph's inputs, checked against their declarations.
-    fn order<'a>(&self, inputs: &[(&str, &'a Tensor)]) -> Result<Vec<&'a Tensor>> {
+    pub(super) fn order<'a>(&self, inputs: &[(&str, &'a Tensor)]) -> Result<Vec<&'a Tensor>> {
         for (name, _) in inputs {
             if !self.graph.inputs.iter().any(|&id| self.graph.value(id).name == *name) {
                 return Err(Error::Usage(format!("the model has no input `{name}`; it has {}", self.input_names())));
@@ -262,22 +286,25 @@ impl Session {
     }
 
     /// The plan for these inputs, which becomes the last of `plans`.
-    fn plan(&mut self, inputs: &[&Tensor]) -> Result<&mut Plan> {
+    fn plan(&mut self, inputs: &[&Tensor], goal: Goal) -> Result<&mut Plan> {
         let types: Vec<TensorType> = inputs.iter().map(|t| t.ty().clone()).collect();
         let (key, plan) = loop {
             let index = |id: &ValueId| self.graph.inputs.iter().position(|i| i == id);
             let mut bound: BTreeMap<ValueId, Tensor> = BTreeMap::new();
             bound.extend(self.by_value.iter().filter_map(|id| Some((*id, inputs[index(id)?].clone()))));
-            let key = Key { types: types.clone(), values: bound.values().map(|t| t.bytes().to_vec()).collect() };
+            let values = bound.values().map(|t| t.bytes().to_vec()).collect();
+            let key = Key { types: types.clone(), values, goal };
             if let Some(i) = self.plans.iter().position(|(k, _)| *k == key) {
                 break self.plans.remove(i);
             }
             let threads = self.device.threads();
-            match specialize::specialize(&self.graph, &types, &bound, threads, self.memory_limit)? {
+            match specialize::specialize(&goal.of(&self.graph), &types, &bound, threads, self.memory_limit)? {
                 Outcome::Needs(more) => self.by_value.extend(more),
                 #[cfg(feature = "full")]
-                Outcome::Done(typed) if self.widens(&typed, &types, &bound)? => {}
+                Outcome::Done(typed) if goal == Goal::Outputs && self.widens(&typed, &types, &bound)? => {}
                 Outcome::Done(typed) => {
+                    #[cfg(feature = "full")]
+                    self.make_room([super::kept::Kept::sequences(&typed), 0])?;
                     let (shared, activations) = (&self.shared, self.activations);
                     break (key, Plan::build(typed, &self.device, shared, activations, self.memory_limit)?);
                 }

@@ -4,6 +4,8 @@ use super::places::places;
 use crate::graph::{Dim, Graph, Model};
 use crate::models::llama::ROTARY_POSITIONS;
 use crate::models::vision_language::{self, FEATURES, Grid};
+#[cfg(feature = "gpu")]
+use crate::runtime::chain::Started;
 use crate::runtime::{Device, KvKind, Session};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -13,15 +15,16 @@ const CHUNK: usize = 128;
 
 pub const INPUTS: [&str; 3] = ["input_ids", "position_ids", "logits_to_keep"];
 
-/// Values of a decoder's inputs in the order of `INPUTS`: tokens that follow after `first` others, and which of them are to
-/// have logits.
-pub fn inputs(tokens: &[u32], first: usize, kept: impl Iterator<Item = usize>) -> Result<[Tensor; 3]> {
-    let ids: Vec<i64> = tokens.iter().map(|&id| id.into()).collect();
-    let positions: Vec<i64> = (first..first + tokens.len()).map(|p| p as i64).collect();
+/// Values of a decoder's inputs in the order of `INPUTS`: tokens of each sequence, as many of each, that follow after
+/// `first` others, and which of them are to have logits.
+pub fn inputs(sequences: &[&[u32]], first: usize, kept: impl Iterator<Item = usize>) -> Result<[Tensor; 3]> {
+    let count = sequences.first().map_or(0, |tokens| tokens.len());
+    let ids: Vec<i64> = sequences.iter().copied().flatten().map(|&id| id.into()).collect();
+    let positions: Vec<i64> = (first..first + count).map(|p| p as i64).collect();
     let kept: Vec<i64> = kept.map(|i| i as i64).collect();
     Ok([
-        Tensor::new([1, ids.len()], &ids)?,
-        Tensor::new([1, ids.len()], &positions)?,
+        Tensor::new([sequences.len(), count], &ids)?,
+        Tensor::new([1, count], &positions)?,
         Tensor::new([kept.len()], &kept)?,
     ])
 }
@@ -37,7 +40,8 @@ pub struct Decoder {
     session: Session,
     context: usize,
     vocabulary: usize,
-    fed: Vec<u32>,
+    /// The tokens of each sequence, all of one length.
+    fed: Vec<Vec<u32>>,
     /// Inputs beside the tokens, by name.
     condition: Vec<(String, Tensor)>,
     /// Rows of features that ids from the vocabulary's size on stand for, and how those of each picture lie.
@@ -45,6 +49,19 @@ pub struct Decoder {
     grids: Vec<Grid>,
     /// Tokens have places in pictures too.
     has_places: bool,
+    #[cfg(feature = "gpu")]
+    chain: Chain,
+}
+
+/// Greedy decoding without waiting for each token: see `likeliest_async`.
+#[cfg(feature = "gpu")]
+#[derive(Default)]
+struct Chain {
+    /// The run that finds the token after those that were fed and the one that was told last.
+    under_way: Option<Started>,
+    told: u32,
+    /// The device has no way for it, or refused it.
+    is_off: bool,
 }
 
 impl Decoder {
@@ -79,6 +96,8 @@ impl Decoder {
             features: 0,
             grids: Vec::new(),
             has_places: known(ROTARY_POSITIONS),
+            #[cfg(feature = "gpu")]
+            chain: Chain { is_off: known(ROTARY_POSITIONS), ..Chain::default() },
         })
     }
 
@@ -136,47 +155,162 @@ impl Decoder {
     /// every word of the vocabulary. What the tokens have in common with those before is not computed again. Fails for no
     /// tokens and for more than the context.
     pub async fn logits_async(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
-        if tokens.is_empty() {
-            return Err(Error::Usage("there are no tokens to go on from".into()));
-        }
-        if tokens.len() > self.context {
-            let (len, context) = (tokens.len(), self.context);
-            return Err(Error::Usage(format!("{len} tokens exceed the model's context of {context}")));
-        }
-        if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocabulary + self.features) {
-            return Err(Error::Usage(format!("token {id} is outside the model's vocabulary of {}", self.vocabulary)));
-        }
-        match self.feed(tokens, kept.min(tokens.len())).await {
+        self.batch_logits_async(&[tokens], kept).await
+    }
+
+    /// The same of several sequences of one length, side by side: `[sequences, kept]` rows. Each may go on from any of
+    /// those of the last call.
+    pub async fn batch_logits_async(&mut self, sequences: &[&[u32]], kept: usize) -> Result<Vec<f32>> {
+        self.check(sequences)?;
+        match self.feed(sequences, kept).await {
             // With a lost device went what it kept.
             Err(Error::Device(_)) => {
                 self.fed.clear();
-                self.feed(tokens, kept.min(tokens.len())).await
+                self.feed(sequences, kept).await
             }
             other => other,
         }
     }
 
-    async fn feed(&mut self, tokens: &[u32], kept: usize) -> Result<Vec<f32>> {
-        let common = self.fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        self.fed.truncate(common.min(tokens.len() - kept));
-        let places = if self.has_places { places(tokens, self.vocabulary, &self.grids) } else { Vec::new() };
-        let mut logits = Vec::new();
-        while self.fed.len() < tokens.len() {
-            let from = self.fed.len();
-            // Powers of two, the largest first: there is a plan for each.
-            let count = CHUNK.min(1 << (tokens.len() - from).ilog2());
-            let chunk = &tokens[from..from + count];
-            let places = places.get(from..from + count).map(rows_of).transpose()?;
-            logits.extend(self.run(chunk, places, (tokens.len() - kept).saturating_sub(from)).await?);
-            self.fed.extend_from_slice(chunk);
+    fn check(&self, sequences: &[&[u32]]) -> Result<()> {
+        let len = sequences.first().map_or(0, |tokens| tokens.len());
+        if len == 0 || sequences.iter().any(|tokens| tokens.len() != len) {
+            return Err(Error::Usage("there are no tokens to go on from, or not as many of each sequence".into()));
         }
+        if len > self.context {
+            return Err(Error::Usage(format!("{len} tokens exceed the model's context of {}", self.context)));
+        }
+        if let Some(id) =
+            sequences.iter().copied().flatten().find(|&&id| id as usize >= self.vocabulary + self.features)
+        {
+            return Err(Error::Usage(format!("token {id} is outside the model's vocabulary of {}", self.vocabulary)));
+        }
+        let graph = self.session.graph();
+        let ids = graph.inputs.iter().map(|&id| graph.value(id)).find(|value| value.name == INPUTS[0]);
+        let batch = ids.and_then(|ids| ids.dims.as_ref()?.first());
+        match batch {
+            Some(&Dim::Known(batch)) if batch != sequences.len() => Err(Error::Unsupported(format!(
+                "the model's file is for {batch} sequence at a time, not {}; convert its source anew",
+                sequences.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The token with the greatest logit after `tokens`, the lowest of equals, if they go on from those of the last call by
+    /// one token. On a GPU the run after it is submitted before the token has come, unless it is the `last`: what that
+    /// computes is thrown away if `tokens` go on otherwise. `None` where the logits are to be asked for.
+    #[cfg(feature = "gpu")]
+    pub async fn likeliest_async(&mut self, tokens: &[u32], last: bool) -> Result<Option<u32>> {
+        if self.chain.is_off {
+            return Ok(None);
+        }
+        match self.next_of_chain(tokens, last).await {
+            Err(Error::Device(_)) => {
+                // Tokens are fed again, to a device opened anew if it was lost.
+                self.fed.clear();
+                self.chain = Chain { is_off: !self.session.device().is_lost(), ..Chain::default() };
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    async fn next_of_chain(&mut self, tokens: &[u32], last: bool) -> Result<Option<u32>> {
+        let under_way = self.chain.under_way.take();
+        let (Some((&id, before)), [fed]) = (tokens.split_last(), self.fed.as_slice()) else { return Ok(None) };
+        if fed != before || tokens.len() > self.context || id as usize >= self.vocabulary {
+            return Ok(None);
+        }
+        let run = match under_way.filter(|_| self.chain.told == id) {
+            Some(run) => run,
+            None => match self.start(id, before.len(), false).await? {
+                Some(run) => run,
+                None => {
+                    self.chain.is_off = true;
+                    return Ok(None);
+                }
+            },
+        };
+        if !last && tokens.len() < self.context {
+            self.chain.under_way = self.start(0, tokens.len(), true).await?;
+        }
+        let found = run.output().await?.to_i64()?;
+        let found = found.first().and_then(|&id| u32::try_from(id).ok());
+        let out_of_range = || Error::Unsupported("a logit is no finite number: the model's went out of range".into());
+        self.chain.told = found.ok_or_else(out_of_range)?;
+        self.fed.iter_mut().for_each(|fed| fed.push(id));
+        Ok(Some(self.chain.told))
+    }
+
+    /// Starts a run with a token at a position; with `goes_on` with the one that the last run finds.
+    #[cfg(feature = "gpu")]
+    async fn start(&mut self, id: u32, position: usize, goes_on: bool) -> Result<Option<Started>> {
+        let inputs = inputs(&[&[id]], position, 0..1)?;
+        let further = self.condition.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).collect();
+        self.session.start_async(&named, INPUTS[0], goes_on).await
+    }
+
+    async fn feed(&mut self, sequences: &[&[u32]], kept: usize) -> Result<Vec<f32>> {
+        #[cfg(feature = "gpu")]
+        {
+            self.chain.under_way = None;
+        }
+        let len = sequences.first().map_or(0, |tokens| tokens.len());
+        let kept = kept.min(len);
+        self.go_on(sequences, len - kept)?;
+        // Sequences differ in words alone, so all tokens have the places of the first one's.
+        let places = match sequences {
+            [first, ..] if self.has_places => places(first, self.vocabulary, &self.grids),
+            _ => Vec::new(),
+        };
+        let mut rows = vec![Vec::new(); sequences.len()];
+        loop {
+            let from = self.fed.first().map_or(0, Vec::len);
+            if from == len {
+                break;
+            }
+            // Powers of two, the largest first: there is a plan for each.
+            let count = CHUNK.min(1 << (len - from).ilog2());
+            let chunks: Vec<&[u32]> = sequences.iter().map(|tokens| &tokens[from..from + count]).collect();
+            let places = places.get(from..from + count).map(rows_of).transpose()?;
+            let logits = self.run(&chunks, from, places, (len - kept).saturating_sub(from)).await?;
+            let of_each = (logits.len() / sequences.len()).max(1);
+            rows.iter_mut().zip(logits.chunks_exact(of_each)).for_each(|(rows, new)| rows.extend_from_slice(new));
+            self.fed.iter_mut().zip(chunks).for_each(|(fed, chunk)| fed.extend_from_slice(chunk));
+        }
+        let logits = rows.concat();
         if let Some(i) = logits.iter().position(|v| !v.is_finite()) {
-            return Err(Error::Unsupported(format!(
-                "logit {i} is {}: the model's numbers went out of range",
-                logits[i]
-            )));
+            let what = format!("logit {i} is {}: the model's numbers went out of range", logits[i]);
+            return Err(Error::Unsupported(what));
         }
         Ok(logits)
+    }
+
+    /// Brings the session to what the sequences have in common with those that were fed, at most `most` tokens of each.
+    fn go_on(&mut self, sequences: &[&[u32]], most: usize) -> Result<()> {
+        let common = |fed: &[u32], tokens: &[u32]| fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let mut order = Vec::with_capacity(sequences.len());
+        let mut least = most;
+        for (i, tokens) in sequences.iter().enumerate() {
+            // Its own place if that is as good.
+            let best = (0..self.fed.len()).max_by_key(|&j| (common(&self.fed[j], tokens), j == i));
+            least = least.min(best.map_or(0, |j| common(&self.fed[j], tokens)));
+            order.extend(best);
+        }
+        if least == 0 {
+            // Runs that begin at 0 begin anew.
+            self.fed = vec![Vec::new(); sequences.len()];
+            return Ok(());
+        }
+        if !order.iter().copied().eq(0..self.fed.len()) {
+            self.session.reorder_caches(&order)?;
+            self.fed = order.iter().map(|&j| self.fed[j].clone()).collect();
+        }
+        self.fed.iter_mut().for_each(|fed| fed.truncate(least));
+        Ok(())
     }
 
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
@@ -184,10 +318,10 @@ impl Decoder {
         pollster::block_on(self.logits_async(tokens, kept))
     }
 
-    /// Feeds a chunk after what was fed before; logits from its token number `keep` on.
-    async fn run(&mut self, chunk: &[u32], places: Option<Tensor>, keep: usize) -> Result<Vec<f32>> {
-        let first = self.fed.len();
-        let inputs = inputs(chunk, first, keep..chunk.len())?;
+    /// Feeds a chunk of each sequence after `first` tokens that were fed before; logits from its token number `keep` on.
+    async fn run(&mut self, chunks: &[&[u32]], first: usize, places: Option<Tensor>, keep: usize) -> Result<Vec<f32>> {
+        let count = chunks.first().map_or(0, |chunk| chunk.len());
+        let inputs = inputs(chunks, first, keep..count)?;
         let further = self.condition.iter().map(|(name, tensor)| (name.as_str(), tensor));
         let places = places.iter().map(|places| (ROTARY_POSITIONS, places));
         let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).chain(places).collect();

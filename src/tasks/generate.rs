@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::ahead::{Ahead, Draft};
+use super::beams::{Beams, Search};
 use super::decoder::Decoder;
 use super::language::Language;
 use super::stop::Stops;
@@ -31,13 +32,16 @@ pub struct Options {
     /// A JSON schema that the text must satisfy (`text::Schemas` says which keywords are known). It is kept within
     /// `max_tokens`, unless a stop text cuts it.
     pub schema: Option<serde_json::Value>,
+    /// Several texts at once, of which the likeliest is taken, instead of one token after the other. Without chance, stop
+    /// texts and schemas; nothing is drafted, and the text comes as one piece.
+    pub beams: Beams,
 }
 
 impl Default for Options {
     /// Greedy, up to 256 tokens.
     fn default() -> Self {
         let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
-        Options { max_tokens: 256, sampling, stop: Vec::new(), schema: None }
+        Options { max_tokens: 256, sampling, stop: Vec::new(), schema: None, beams: Beams::default() }
     }
 }
 
@@ -65,6 +69,8 @@ pub struct Generated {
     /// Until the prompt was read; then until the end.
     pub prefill_ms: f64,
     pub decode_ms: f64,
+    /// Of that what the schema took, for each token: which may come next, and the way to the text's end. Empty without one.
+    pub constraint_ms: Vec<f64>,
     pub end: End,
 }
 
@@ -143,14 +149,23 @@ impl Generator {
         options: &Options,
         mut piece: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
-        let mut constraint = options.schema.as_ref().map(|schema| self.constraint(schema)).transpose()?;
-        let Generator { decoder, language, draft, .. } = self;
-        if prompt.len() > decoder.context() {
-            let (len, context) = (prompt.len(), decoder.context());
+        if prompt.len() > self.decoder.context() {
+            let (len, context) = (prompt.len(), self.decoder.context());
             let what = format!("the prompt has {len} tokens, the model's context {context}; use a shorter one");
             return Err(Error::Usage(what));
         }
-        let mut sampler = Sampler::new(options.sampling.clone())?;
+        if options.beams.count != 1 {
+            return self.search_async(prompt, options, piece).await;
+        }
+        let constraint = options.schema.as_ref().map(|schema| self.constraint(schema)).transpose()?;
+        let Generator { decoder, language, draft, .. } = self;
+        let (sampler, ends) = (Sampler::new(options.sampling.clone())?, language.tokenizer.stops());
+        let mut chooser = Chooser { sampler, constraint, ends, constraint_ms: Vec::new() };
+        let known = language.tokenizer.vocabulary_size();
+        let is_plain = options.sampling.is_greedy()
+            && options.schema.is_none()
+            && matches!(draft, Draft::None)
+            && decoder.vocabulary() <= known;
         let mut ahead = Ahead::new(draft);
         let mut stream = language.tokenizer.stream();
         let mut stops = Stops::new(&options.stop);
@@ -168,14 +183,20 @@ impl Generator {
             }
             // Fast devices take less time for a token than a run computes before it looks for an abort.
             breathe().await?;
-            let mut logits = ahead.logits_async(decoder, &tokens).await?;
+            let left = room - tokens.len();
+            let found = if is_plain { likeliest(decoder, &tokens, left == 1).await? } else { None };
+            let logits = if found.is_none() { Some(ahead.logits_async(decoder, &tokens).await?) } else { None };
             if tokens.len() == prompt.len() {
                 read = now_ms();
             }
-            // A model may have rows for more than its tokenizer knows.
-            logits.truncate(language.tokenizer.vocabulary_size());
-            let ends = language.tokenizer.stops();
-            let id = choose(&mut sampler, constraint.as_mut(), ends, &mut logits, &tokens, room - tokens.len())?;
+            let id = match logits {
+                None => found,
+                Some(mut logits) => {
+                    // A model may have rows for more than its tokenizer knows.
+                    logits.truncate(known);
+                    chooser.choose(&mut logits, &tokens, left)?
+                }
+            };
             tokens.extend(id);
             let Some(id) = id.filter(|id| !ends.contains(id)) else {
                 end = End::Stop;
@@ -184,7 +205,7 @@ impl Generator {
             let new = stops.push(&stream.push(id)?);
             text += &new;
             let wanted = new.is_empty() || piece(&new).is_continue();
-            let whole = constraint.as_ref().is_some_and(Constraint::is_finished);
+            let whole = chooser.constraint.as_ref().is_some_and(Constraint::is_finished);
             if stops.found() || whole || !wanted {
                 end = if wanted { End::Stop } else { End::Cancelled };
                 break;
@@ -200,22 +221,98 @@ impl Generator {
         }
         let ids = tokens.split_off(prompt.len());
         let (prefill_ms, decode_ms) = (read - began, now_ms() - read);
-        let accepted = ahead.accepted();
-        Ok(Generated { text, ids, prompt_tokens: prompt.len(), accepted, prefill_ms, decode_ms, end })
+        let (accepted, constraint_ms) = (ahead.accepted(), chooser.constraint_ms);
+        Ok(Generated { text, ids, prompt_tokens: prompt.len(), accepted, prefill_ms, decode_ms, constraint_ms, end })
     }
 }
 
-/// The token after `tokens`, of which `left` more may come; `None` where a schema ends the text.
-fn choose(
-    sampler: &mut Sampler,
-    constraint: Option<&mut Constraint>,
-    ends: &[u32],
-    logits: &mut [f32],
-    tokens: &[u32],
-    left: usize,
-) -> Result<Option<u32>> {
-    let Some(constraint) = constraint else { return sampler.sample(logits, tokens).map(Some) };
-    constraint.mask(logits)?;
-    let id = sampler.sample(logits, tokens)?;
-    if ends.contains(&id) { Ok(Some(id)) } else { constraint.take(id, left) }
+/// See `Decoder::likeliest_async`.
+#[cfg(feature = "gpu")]
+async fn likeliest(decoder: &mut Decoder, tokens: &[u32], last: bool) -> Result<Option<u32>> {
+    decoder.likeliest_async(tokens, last).await
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn likeliest(_: &mut Decoder, _: &[u32], _: bool) -> Result<Option<u32>> {
+    Ok(None)
+}
+
+impl Generator {
+    /// The likeliest text that beam search finds.
+    async fn search_async(
+        &mut self,
+        prompt: &[u32],
+        options: &Options,
+        mut piece: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generated> {
+        let Options { sampling, stop, schema, beams, .. } = options;
+        if sampling.temperature > 0.0 || !stop.is_empty() || schema.is_some() {
+            return Err(Error::Usage("beams go with no temperature, stop text or schema".into()));
+        }
+        let Generator { decoder, language, .. } = self;
+        let (sampler, ends) = (Sampler::new(sampling.clone())?, language.tokenizer.stops());
+        // The last token need not be fed.
+        let room = decoder.context().saturating_add(1) - prompt.len();
+        let mut search = Search::new(*beams, prompt, ends, options.max_tokens.min(room))?;
+        let began = now_ms();
+        let mut read = began;
+        loop {
+            let running = search.running();
+            let Some(first) = running.first() else { break };
+            breathe().await?;
+            let is_first = first.len() == prompt.len();
+            let mut logits = decoder.batch_logits_async(&running, 1).await?;
+            if is_first {
+                read = now_ms();
+            }
+            // A model may have rows for more than its tokenizer knows.
+            let (words, known) = (decoder.vocabulary(), language.tokenizer.vocabulary_size());
+            logits.chunks_exact_mut(words).for_each(|row| row[known.min(words)..].fill(f32::NEG_INFINITY));
+            search.advance(&mut logits, |row, tokens| sampler.penalize(row, tokens));
+        }
+        let ids = search.best();
+        let ids = match options.max_tokens {
+            0 => Vec::new(),
+            _ => ids.ok_or_else(|| Error::Usage("no token may come next".into()))?,
+        };
+        let mut stream = language.tokenizer.stream();
+        let mut text = String::new();
+        for &id in ids.iter().filter(|id| !ends.contains(id)) {
+            text += &stream.push(id)?;
+        }
+        text += &stream.finish();
+        let wanted = text.is_empty() || piece(&text).is_continue();
+        let end = match ids.last() {
+            _ if !wanted => End::Cancelled,
+            Some(id) if ends.contains(id) => End::Stop,
+            _ if ids.len() < options.max_tokens => End::Context,
+            _ => End::MaxTokens,
+        };
+        let (prefill_ms, decode_ms, constraint_ms) = (read - began, now_ms() - read, Vec::new());
+        let prompt_tokens = prompt.len();
+        Ok(Generated { text, ids, prompt_tokens, accepted: 0, prefill_ms, decode_ms, constraint_ms, end })
+    }
+}
+
+/// What decides on the next token.
+struct Chooser<'a> {
+    sampler: Sampler,
+    constraint: Option<Constraint>,
+    ends: &'a [u32],
+    constraint_ms: Vec<f64>,
+}
+
+impl Chooser<'_> {
+    /// The token after `tokens`, of which `left` more may come; `None` where a schema ends the text.
+    fn choose(&mut self, logits: &mut [f32], tokens: &[u32], left: usize) -> Result<Option<u32>> {
+        let Some(constraint) = &mut self.constraint else { return self.sampler.sample(logits, tokens).map(Some) };
+        let begun = now_ms();
+        constraint.mask(logits)?;
+        let masked = now_ms();
+        let id = self.sampler.sample(logits, tokens)?;
+        let sampled = now_ms();
+        let taken = if self.ends.contains(&id) { Some(id) } else { constraint.take(id, left)? };
+        self.constraint_ms.push(masked - begun + now_ms() - sampled);
+        Ok(taken)
+    }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "text")]
 pub mod ahead;
+#[cfg(feature = "text")]
+pub mod beams;
 #[cfg(feature = "audio")]
 pub mod caption;
 pub mod classify;

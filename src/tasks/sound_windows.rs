@@ -16,7 +16,7 @@ pub fn sound_windows(model: &Model, captioner: &mut Captioner, sound: &mut Sound
     windows
         .into_iter()
         .map(|(features, tokens)| {
-            let inputs = decoder::inputs(&tokens, 0, 0..tokens.len())?;
+            let inputs = decoder::inputs(&[&tokens], 0, 0..tokens.len())?;
             let known: Vec<_> = INPUTS.into_iter().zip(inputs).chain([(FEATURES, features)]).collect();
             let value = |name: &&str| {
                 let found = known.iter().find(|(known, _)| known == name);

@@ -28,7 +28,7 @@ pub fn windows(model: &Model, text: &str) -> Result<Vec<Sample>> {
     let one = |tokens: &[u32]| -> Result<Sample> {
         let mut tokens = tokens.to_vec();
         tokens[0] = begin.unwrap_or(tokens[0]);
-        let inputs = decoder::inputs(&tokens, 0, (KEPT / 2..tokens.len()).step_by(KEPT))?;
+        let inputs = decoder::inputs(&[&tokens], 0, (KEPT / 2..tokens.len()).step_by(KEPT))?;
         Ok(order.iter().map(|&i| inputs[i].clone()).collect())
     };
     tokens.chunks_exact(window).map(one).collect()

@@ -45,6 +45,13 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Whether it is always the token with the greatest logit, whatever came before.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature < f32::MIN_POSITIVE && self.repetition_penalty == 1.0 && self.no_repeat_ngram == 0
+    }
+}
+
 /// Draws tokens, one after the other.
 pub struct Sampler {
     sampling: Sampling,
@@ -75,8 +82,7 @@ impl Sampler {
         if let Some(id) = logits.iter().position(|&logit| logit.is_nan() || logit == f32::INFINITY) {
             return Err(Error::Usage(format!("the logit of token {id} is {}", logits[id])));
         }
-        penalize(logits, context, self.sampling.repetition_penalty);
-        forbid_repeats(logits, context, self.sampling.no_repeat_ngram);
+        self.penalize(logits, context);
         let mut best = 0;
         for (id, &logit) in logits.iter().enumerate() {
             if logit > logits[best] {
@@ -98,6 +104,12 @@ impl Sampler {
             true => draw(weights.into_iter().zip(0..).collect(), self.random.uniform()),
             false => draw(self.likeliest(&weights), self.random.uniform()),
         })
+    }
+
+    /// The penalties alone, of logits or log-probabilities.
+    pub fn penalize(&self, logits: &mut [f32], context: &[u32]) {
+        penalize(logits, context, self.sampling.repetition_penalty);
+        forbid_repeats(logits, context, self.sampling.no_repeat_ngram);
     }
 
     fn keeps_all(&self) -> bool {

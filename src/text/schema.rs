@@ -2,10 +2,11 @@
 //!
 //! The masks are made by `llguidance`, which turns a schema into a grammar over bytes. Keywords that it knows:
 //! `type`, `enum`, `const`, `anyOf`, `oneOf` (of alternatives that exclude each other), `allOf`, `$ref` within the schema
-//! (`#/…`), `properties`, `required`, `additionalProperties`, `patternProperties`, `minProperties`, `maxProperties`,
-//! `items`, `prefixItems`, `minItems`, `maxItems`, `minLength`, `maxLength`, `pattern`, `format`, `minimum`, `maximum`,
-//! `exclusiveMinimum` and `exclusiveMaximum` of integers. Any other keyword that restricts is an error, and so
-//! is a `format` other than those in `FORMATS`.
+//! (`#/…`, without escaped characters), `properties`, `required`, `additionalProperties`, `patternProperties`,
+//! `minProperties` and `maxProperties` (where all of `properties` are required, and of others at most one), `items`,
+//! `prefixItems`, `minItems`, `maxItems`, `minLength`, `maxLength`, `pattern`, `format`, `minimum`, `maximum`,
+//! `exclusiveMinimum` and `exclusiveMaximum` of integers. Any other keyword that restricts is an error, and so is a `format`
+//! other than those in `FORMATS`.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -175,6 +176,10 @@ fn check_kept(schema: &Value) -> Result<()> {
             }
             if object.get("multipleOf").is_some_and(Value::is_number) {
                 return Err(failed("`multipleOf`: numbers could not be kept short"));
+            }
+            let required = object.get("required").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+            if object.get("minProperties").and_then(Value::as_u64).is_some_and(|least| least > required + 1) {
+                return Err(failed("`minProperties` of more than one beyond those `required`: a key could come twice"));
             }
             let is_exclusive = object.contains_key("exclusiveMinimum") || object.contains_key("exclusiveMaximum");
             if is_exclusive && object.get("type").is_none_or(|kind| kind != "integer") {

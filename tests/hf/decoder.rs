@@ -1,14 +1,16 @@
 //! Decoders in folders of Hugging Face's layout against what `transformers` computes with them (pkg-scripts/decoder_cases.py).
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use fewbit::graph::{Model, Weight};
 use fewbit::runtime::Device;
+use fewbit::tasks::beams::{self, Beams};
 use fewbit::tasks::generate::{End, Options};
 use fewbit::tasks::{Decoder, Generator};
 use fewbit::tensor::DType;
-use fewbit::text::Message;
+use fewbit::text::{Message, Sampling};
 
 fn folder(name: &str) -> PathBuf {
     super::folder("decoders", name)
@@ -63,6 +65,81 @@ fn qwen() {
 #[test]
 fn gemma() {
     check("gemma3", DType::F32);
+}
+
+#[derive(serde::Deserialize)]
+struct Search {
+    model: String,
+    prompt: Vec<u32>,
+    ends: Vec<u32>,
+    most: usize,
+    beams: usize,
+    length_penalty: f32,
+    ids: Vec<u32>,
+}
+
+/// Ids of `generate(num_beams, length_penalty)`, with one decoder for all searches of a model.
+#[test]
+fn beams_are_those_of_transformers() {
+    let searches: Vec<Search> = serde_json::from_slice(&std::fs::read(folder("beams.json")).unwrap()).unwrap();
+    assert!(searches.len() >= 36);
+    let device = match std::env::var("FEWBIT_TEST_DEVICE").as_deref() {
+        Ok("gpu") => Device::gpu().unwrap(),
+        _ => Device::cpu(2).unwrap(),
+    };
+    let mut decoders = BTreeMap::new();
+    for Search { model, prompt, ends, most, beams, length_penalty, ids } in searches {
+        let open = || Decoder::new(&Model::open(folder(&model)).unwrap(), &device).unwrap();
+        let decoder = decoders.entry(model.clone()).or_insert_with(open);
+        let mut search = beams::Search::new(Beams { count: beams, length_penalty }, &prompt, &ends, most).unwrap();
+        loop {
+            let running = search.running();
+            if running.is_empty() {
+                break;
+            }
+            assert!(running.len() <= beams);
+            let mut logits = pollster::block_on(decoder.batch_logits_async(&running, 1)).unwrap();
+            search.advance(&mut logits, |_, _| ());
+        }
+        assert_eq!(search.best().unwrap(), ids, "{model}, {beams} beams, length penalty {length_penalty}");
+    }
+}
+
+/// One piece of text, whose ids are the search's; and what does not go with beams.
+#[test]
+fn a_folder_generates_with_beams() {
+    let mut generator = Generator::new(&Model::open(with_tokenizer(7)).unwrap(), &Device::cpu(1).unwrap()).unwrap();
+    let beams = Beams { count: 3, length_penalty: 0.5 };
+    let options = Options { max_tokens: 9, beams, ..Options::default() };
+    let mut pieces = Vec::new();
+    let found = generator.generate("Hello", &options, |piece| {
+        pieces.push(piece.to_string());
+        ControlFlow::Continue(())
+    });
+    let found = found.unwrap();
+    assert_eq!((pieces, found.prompt_tokens), (vec![found.text.clone()], 5));
+    let prompt = generator.language().prompt("Hello").unwrap();
+    let ends = generator.language().tokenizer.stops().to_vec();
+    let mut search = beams::Search::new(beams, &prompt, &ends, 9).unwrap();
+    while !search.running().is_empty() {
+        let mut logits = pollster::block_on(generator.decoder().batch_logits_async(&search.running(), 1)).unwrap();
+        // The tokenizer knows every word of the model.
+        assert_eq!(logits.len() % 61, 0);
+        search.advance(&mut logits, |_, _| ());
+    }
+    assert_eq!(search.best().unwrap(), found.ids);
+    for wrong in [
+        Options { beams: Beams { count: 0, ..beams }, ..options.clone() },
+        Options { beams: Beams { count: 65, ..beams }, ..options.clone() },
+        Options { beams: Beams { length_penalty: f32::NAN, ..beams }, ..options.clone() },
+        Options { stop: vec!["x".into()], ..options.clone() },
+        Options { schema: Some(serde_json::json!({})), ..options.clone() },
+        Options { sampling: Sampling { temperature: 1.0, ..Sampling::default() }, ..options.clone() },
+    ] {
+        assert!(generator.generate("Hello", &wrong, |_| ControlFlow::Continue(())).is_err(), "{wrong:?}");
+    }
+    let none = Options { max_tokens: 0, ..options };
+    assert!(generator.generate("Hello", &none, |_| ControlFlow::Continue(())).unwrap().ids.is_empty());
 }
 
 /// What cannot be is said.

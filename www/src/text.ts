@@ -49,11 +49,12 @@ const isMessage = (turn: Message | null) => typeof turn?.role === 'string' && ty
 /** As `src/js/text.rs` reads it. Ranges are checked there. */
 function requestOf(prompt: string | readonly Message[], options: GenerateOptions): unknown {
   const { maxTokens = 256, repetitionPenalty = 1, temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0, stop = [] } = options;
+  const { beams = 1, lengthPenalty = 1 } = options;
   if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every(isMessage))) {
     throw new FewbitError('usage', 'a prompt must be a text or a list of { role, content }');
   }
-  checkWhole({ maxTokens, topK, seed });
-  for (const [name, value] of Object.entries({ repetitionPenalty, temperature, topP, minP })) {
+  checkWhole({ maxTokens, topK, seed, beams });
+  for (const [name, value] of Object.entries({ repetitionPenalty, temperature, topP, minP, lengthPenalty })) {
     // JSON has no other numbers.
     if (!Number.isFinite(value)) throw new FewbitError('usage', `${name} is ${value}; it must be a finite number`);
   }
@@ -63,5 +64,7 @@ function requestOf(prompt: string | readonly Message[], options: GenerateOptions
     sampling: { repetition_penalty: repetitionPenalty, temperature, top_k: topK, top_p: topP, min_p: minP, seed },
     stop: typeof stop === 'string' ? [stop] : stop,
     schema: options.jsonSchema ?? null,
+    beams,
+    length_penalty: lengthPenalty,
   };
 }

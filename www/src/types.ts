@@ -162,6 +162,11 @@ export interface GenerateOptions extends CallOptions {
   seed?: number;
   /** Texts before which the generated one ends. */
   stop?: string | readonly string[];
+  /** So many texts grow side by side, and the likeliest is taken; it comes as one piece, without temperature, stop texts or
+   * schema. Default 1: none. */
+  beams?: number;
+  /** With beams: log-probabilities are divided by the number of tokens to this power. Default 1; above 0 longer texts gain. */
+  lengthPenalty?: number;
   /** A JSON schema: the text is JSON that satisfies it, within `maxTokens`. */
   jsonSchema?: unknown;
 }
@@ -175,6 +180,8 @@ export interface Generated {
   /** Until the prompt was read; then until the end. */
   prefillMs: number;
   decodeMs: number;
+  /** What the schema took of them; 0 without one. */
+  constraintMs: number;
   /** By a token or text that ends texts, or because the schema admits nothing more; `context`: no more tokens fit the model. */
   end: 'stop' | 'max-tokens' | 'context';
 }
