@@ -97,7 +97,7 @@ def smolvlm():
     images = Idefics3ImageProcessor(size={"longest_edge": 40}, max_image_size={"longest_edge": 16})
     processor = Idefics3Processor(images, fast, image_seq_len=4, chat_template=IDEFICS_CHAT)
     config = Idefics3Config(
-        text_config=LlamaConfig(**text_config(vocab_size=tokenizer.get_vocab_size())),
+        text_config=LlamaConfig(**text_config(vocab_size=tokenizer.get_vocab_size(), initializer_range=0.3)),
         vision_config=dict(hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2,
                            image_size=16, patch_size=4, initializer_range=0.3),
         scale_factor=2, image_token_id=tokenizer.token_to_id("<image>"), tie_word_embeddings=False,
