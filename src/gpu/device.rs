@@ -169,6 +169,9 @@ impl GpuDevice {
 
     /// `Error::Device` if the device was lost, or refused work since the last check.
     pub fn check(&self) -> Result<()> {
+        if lock(&self.faults).error.is_some() {
+            self.listen();
+        }
         let mut faults = lock(&self.faults);
         if let Some(lost) = &faults.lost {
             return Err(Error::Device(lost.clone()));
@@ -180,7 +183,16 @@ impl GpuDevice {
     }
 
     pub fn is_lost(&self) -> bool {
+        self.listen();
         lock(&self.faults).lost.is_some()
+    }
+
+    /// Lets the driver say what it has to. That the device is lost may be told later than work is refused for it.
+    fn listen(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Err(e) = self.device.poll(wgpu::PollType::Poll) {
+            lock(&self.faults).error.get_or_insert_with(|| e.to_string());
+        }
     }
 
     /// Sends an operator's nodes to the CPU from now on.
