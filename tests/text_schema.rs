@@ -116,6 +116,27 @@ fn schemas_that_refer_to_themselves_end() {
     }
 }
 
+/// Of leap days those of leap years alone.
+#[test]
+fn only_days_that_there_are_come() {
+    let tokenizer = small();
+    let schemas = Schemas::new(&tokenizer).unwrap();
+    let mut rng = StdRng::seed_from_u64(rand::rng().random());
+    let leap = json!({ "type": "string", "format": "date", "pattern": "-02-29$" });
+    let both =
+        json!({ "type": ["string", "null"], "format": "date", "pattern": "^19", "allOf": [{ "pattern": "-02-" }] });
+    let any = json!({ "type": "string", "format": "date" });
+    for schema in [leap, both, any] {
+        let mut written = std::collections::HashSet::new();
+        for _ in 0..300 {
+            let (text, _) = write(&tokenizer, &schemas, &schema, 30, &mut rng);
+            check(&schema, &text);
+            written.insert(text);
+        }
+        assert!(written.len() > 20, "{schema}: {written:?}");
+    }
+}
+
 #[test]
 fn schemas_that_cannot_be_kept_are_errors() {
     let tokenizer = small();

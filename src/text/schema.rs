@@ -14,7 +14,7 @@ use std::sync::Arc;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::closing::{self, State};
 use super::tokenizer::Tokenizer;
@@ -26,6 +26,13 @@ const BLANKS: &str = r"[\x20\x0A\x0D\x09]{1,40}";
 /// Formats whose grammar admits nothing that a validator refuses; others let through too long addresses, leap seconds at
 /// noon and the like.
 const FORMATS: &[&str] = &["date", "ipv4", "uuid"];
+
+/// Days that there are, together with the grammar of `date`, which lets every February have 29.
+const DAYS: &str = "^(?:[0-9]{4}-(?:0[13-9]|1[0-2])-[0-9]{2}|[0-9]{4}-02-(?:[01][0-9]|2[0-8])\
+    |(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)$";
+
+/// Keys of a schema under which there is data, not a schema.
+const DATA: &[&str] = &["const", "default", "enum", "examples"];
 
 /// Longer tokens are never chosen. (Vocabularies have runs of spaces up to about this long.)
 const LONGEST_TOKEN: usize = 255;
@@ -64,6 +71,7 @@ impl Schemas {
     pub fn constraint(&self, schema: &Value) -> Result<Constraint> {
         check_kept(schema)?;
         let mut schema = schema.clone();
+        keep_days(&mut schema);
         if schema.is_object() {
             let options = JsonCompileOptions { whitespace_pattern: Some(BLANKS.into()), ..Default::default() };
             options.apply_to(&mut schema);
@@ -185,11 +193,31 @@ fn check_kept(schema: &Value) -> Result<()> {
             if is_exclusive && object.get("type").is_none_or(|kind| kind != "integer") {
                 return Err(failed("an exclusive bound of other numbers than integers; use `minimum` and `maximum`"));
             }
-            let is_data = |key: &str| ["const", "default", "enum", "examples"].contains(&key);
-            object.iter().filter(|(key, _)| !is_data(key)).try_for_each(|(_, inner)| check_kept(inner))
+            object.iter().filter(|(key, _)| !DATA.contains(&key.as_str())).try_for_each(|(_, inner)| check_kept(inner))
         }
         Value::Array(list) => list.iter().try_for_each(check_kept),
         _ => Ok(()),
+    }
+}
+
+/// Makes every `date` one that there is.
+fn keep_days(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.iter_mut().filter(|(key, _)| !DATA.contains(&key.as_str())).for_each(|(_, inner)| keep_days(inner));
+            if object.get("format").is_some_and(|format| format == "date") {
+                // A schema has one pattern.
+                if !object.contains_key("pattern") {
+                    object.insert("pattern".into(), DAYS.into());
+                } else if let Some(Value::Array(all)) = object.get_mut("allOf") {
+                    all.push(json!({ "pattern": DAYS }));
+                } else {
+                    object.insert("allOf".into(), json!([{ "pattern": DAYS }]));
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(keep_days),
+        _ => {}
     }
 }
 
