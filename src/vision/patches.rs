@@ -101,7 +101,9 @@ mod tests {
         assert_eq!(sides([640, 480]), [644, 476]);
         assert_eq!(sides([4000, 3000]), [1148, 840]);
         assert_eq!(sides([20, 10]), [84, 56]);
-        assert_eq!(sides([42, 70]), [56, 84]);
+        // Halves go to the even number.
+        assert_eq!(sides([42, 70]), [56, 56]);
+        assert_eq!(sides([70, 98]), [56, 112]);
         assert!(Patches::new([201, 1], [14, 2, 2], [1, 1000]).is_err());
     }
 }
