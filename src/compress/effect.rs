@@ -90,9 +90,11 @@ enum Measure {
 
 impl Measure {
     fn of(model: &Model) -> Self {
-        let words = model.graph.outputs.first().and_then(|&id| model.graph.value(id).dims.as_ref()?.last());
-        match words {
-            Some(&Dim::Known(words)) if words > 0 && of_tokens(model) => Measure::Divergence(words),
+        // Encoders of texts read tokens too, and give states.
+        let first = model.graph.outputs.first().map(|&id| model.graph.value(id));
+        let logits = first.filter(|value| value.name == "logits" && of_tokens(model));
+        match logits.and_then(|value| value.dims.as_ref()?.last()) {
+            Some(&Dim::Known(words)) if words > 0 => Measure::Divergence(words),
             _ => Measure::Relative,
         }
     }
