@@ -30,3 +30,14 @@ fn expected(folder: &Path) -> BTreeMap<String, Tensor> {
         |entry: &safetensors::Entry| (entry.name.clone(), safetensors::read_tensor(&name, entry, &mut source).unwrap());
     header.tensors.iter().map(one).collect()
 }
+
+/// That no model comes of a folder whose `config.json` has `to` for `from`, and that the error says so.
+#[track_caller]
+fn refused(folder: &Path, [from, to, said]: [&str; 3]) {
+    let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    assert!(config.contains(from), "{from}: {config}");
+    let weights = std::fs::read(folder.join("model.safetensors")).unwrap();
+    let made = fewbit::formats::hf::from_bytes("folder", config.replace(from, to).as_bytes(), &weights);
+    let error = made.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains(said), "{} with {to}: {error}", folder.display());
+}

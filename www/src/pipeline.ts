@@ -1,18 +1,15 @@
 import type { Home } from './backend.ts';
+import { callable, type Pipeline } from './callable.ts';
 import { FewbitError } from './errors.ts';
 import { sendable } from './image.ts';
 import { loadAt, small, type Model, type ModelSource } from './model.ts';
 import type { SpeechRecognizer } from './speech.ts';
 import type { TextGenerator } from './text.ts';
-import type { Classification, ClassifyOptions, ImageSource, LoadOptions, ModelInfo } from './types.ts';
+import type { Classification, ClassifyOptions, ImageSource, LoadOptions } from './types.ts';
 
 /** Labels pictures: call it. */
-export interface ImageClassifier {
+export interface ImageClassifier extends Pipeline {
   (image: ImageSource, options?: ClassifyOptions): Promise<Classification[]>;
-  readonly model: Model;
-  readonly info: ModelInfo;
-  dispose(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Tasks by the names that transformers.js gave them. */
@@ -71,10 +68,5 @@ function classifier(model: Model): ImageClassifier {
     const call = { image: sent.image, topK };
     return (await model.call('classify', call, signal ? { signal } : {}, sent.transfer)).labels;
   };
-  return Object.defineProperties(classify, {
-    model: { value: model },
-    info: { get: () => model.info },
-    dispose: { value: () => model.dispose() },
-    [Symbol.asyncDispose]: { value: () => model.dispose() },
-  }) as ImageClassifier;
+  return callable(classify, model);
 }

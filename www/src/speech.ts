@@ -1,20 +1,17 @@
 // The page's side of speech to text: in the bundle of the build with text, loaded when the pipeline is asked for.
+import { callable, type Pipeline } from './callable.ts';
 import { FewbitError } from './index.ts';
 import { checkWhole, home } from './language.ts';
 import type { Model } from './model.ts';
 import { sendable } from './sound.ts';
 import { streamed } from './stream.ts';
-import type { AudioSource, HearOptions, ModelInfo, Segment, Transcript } from './types.ts';
+import type { AudioSource, HearOptions, Segment, Transcript } from './types.ts';
 
 /** Writes down what is said: call it. */
-export interface SpeechRecognizer {
+export interface SpeechRecognizer extends Pipeline {
   (audio: AudioSource, options?: HearOptions): Promise<Transcript>;
   /** The same, part by part as each is final; returns what the call resolves to. Ending the loop ends the computing. */
   stream(audio: AudioSource, options?: HearOptions): AsyncGenerator<Segment, Transcript, void>;
-  readonly model: Model;
-  readonly info: ModelInfo;
-  dispose(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export { home };
@@ -32,16 +29,10 @@ export function of(model: Model): SpeechRecognizer {
     const { transcript } = await model.call('hear', { request, sound }, { onProgress, ...(signal && { signal }) }, transfer);
     return { ...transcript, segments: transcript.segments.map((part) => new Part(part)) };
   };
-  return Object.defineProperties((audio: AudioSource, options?: HearOptions) => hear(audio, options), {
-    stream: {
-      value: (audio: AudioSource, { signal, ...options }: HearOptions = {}) =>
-        streamed(signal, (inner, onPart: (part: Segment) => void) => hear(audio, { ...options, signal: inner }, onPart)),
-    },
-    model: { value: model },
-    info: { get: () => model.info },
-    dispose: { value: () => model.dispose() },
-    [Symbol.asyncDispose]: { value: () => model.dispose() },
-  }) as unknown as SpeechRecognizer;
+  return callable((audio: AudioSource, options?: HearOptions) => hear(audio, options), model, {
+    stream: (audio: AudioSource, { signal, ...options }: HearOptions = {}) =>
+      streamed(signal, (inner, onPart: (part: Segment) => void) => hear(audio, { ...options, signal: inner }, onPart)),
+  });
 }
 
 /** Texts of streams are put together alike, whatever the pipeline: `text += piece`. */

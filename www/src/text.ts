@@ -1,19 +1,16 @@
 // The page's side of text generation: in the bundle of the build with text, loaded when the pipeline is asked for.
+import { callable, type Pipeline } from './callable.ts';
 import { FewbitError } from './index.ts';
 import { checkWhole, home } from './language.ts';
 import type { Model } from './model.ts';
 import { streamed } from './stream.ts';
-import type { GenerateOptions, Generated, Message, ModelInfo } from './types.ts';
+import type { GenerateOptions, Generated, Message } from './types.ts';
 
 /** Continues a text, or answers the last message of a conversation: call it. */
-export interface TextGenerator {
+export interface TextGenerator extends Pipeline {
   (prompt: string | readonly Message[], options?: GenerateOptions): Promise<Generated>;
   /** The same, piece by piece as text comes; returns what the call resolves to. Ending the loop ends the computing. */
   stream(prompt: string | readonly Message[], options?: GenerateOptions): AsyncGenerator<string, Generated, void>;
-  readonly model: Model;
-  readonly info: ModelInfo;
-  dispose(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export { home };
@@ -32,16 +29,10 @@ export function of(model: Model): TextGenerator {
     const { signal } = options;
     return (await model.call('generate', { request }, { onProgress, ...(signal && { signal }) })).generated;
   };
-  return Object.defineProperties((prompt: string | readonly Message[], options?: GenerateOptions) => generate(prompt, options), {
-    stream: {
-      value: (prompt: string | readonly Message[], { signal, ...options }: GenerateOptions = {}) =>
-        streamed(signal, (inner, onPiece: (piece: string) => void) => generate(prompt, { ...options, signal: inner }, onPiece)),
-    },
-    model: { value: model },
-    info: { get: () => model.info },
-    dispose: { value: () => model.dispose() },
-    [Symbol.asyncDispose]: { value: () => model.dispose() },
-  }) as unknown as TextGenerator;
+  return callable((prompt: string | readonly Message[], options?: GenerateOptions) => generate(prompt, options), model, {
+    stream: (prompt: string | readonly Message[], { signal, ...options }: GenerateOptions = {}) =>
+      streamed(signal, (inner, onPiece: (piece: string) => void) => generate(prompt, { ...options, signal: inner }, onPiece)),
+  });
 }
 
 const isMessage = (turn: Message | null) => typeof turn?.role === 'string' && typeof turn.content === 'string';
