@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::global::Global;
 use super::stats::Times;
+use super::tokens::Flag;
 use super::{bench_matmul, models, print, tuned};
 use crate::runtime::{Activations, Session};
 use crate::tensor::Tensor;
@@ -31,6 +32,8 @@ pub struct Options {
     /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
     #[arg(long, default_value = "f32", value_name = "f32|int8")]
     activations: Activations,
+    #[command(flatten)]
+    tokens: Flag,
     /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
     #[arg(long)]
     tune: bool,
@@ -56,6 +59,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let mut session = Session::new(&model, &device)?;
     session.set_activations(options.activations);
+    session.set_tokens(options.tokens.tokens(false));
     if let Some(precision) = options.precision {
         session.set_precision(precision)?;
     }
@@ -88,6 +92,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
             "inputs": shapes,
             "arena_bytes": report.arena_bytes,
             "weight_bytes": report.weight_bytes,
+            "macs": report.macs,
         });
         if options.profile {
             let list = operators
@@ -111,5 +116,6 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     }
     let (median, min, name) = (times.median(), times.min(), device.describe());
     print::line(&format!("median {median:.3} ms, min {min:.3} ms over {} runs on {name}", options.repeat))?;
-    print::line(&format!("activations {} bytes, weights {} bytes", report.arena_bytes, report.weight_bytes))
+    let (arena, weights, macs) = (report.arena_bytes, report.weight_bytes, report.macs as f64 / 1e9);
+    print::line(&format!("activations {arena} bytes, weights {weights} bytes, {macs:.3} G multiplications"))
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::global::Global;
+use super::tokens::Flag;
 use super::{models, print};
 use crate::Result;
 use crate::graph::Model;
@@ -29,6 +30,8 @@ pub struct Options {
     /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
     #[arg(long, default_value = "f32", value_name = "f32|int8")]
     activations: Activations,
+    #[command(flatten)]
+    tokens: Flag,
     /// How many labels per image
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top_k: u32,
@@ -42,6 +45,7 @@ pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
     };
     let mut classifier = Classifier::new(&model, &device)?;
     classifier.set_activations(options.activations);
+    classifier.set_tokens(options.tokens.tokens(false));
     if let Some(precision) = options.precision {
         classifier.set_precision(precision)?;
     }

@@ -22,6 +22,7 @@ mod print;
 mod roofline;
 mod run;
 mod stats;
+mod tokens;
 mod tuned;
 
 use std::process::ExitCode;

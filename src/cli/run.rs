@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::global::Global;
+use super::tokens::Flag;
 use super::{models, print, tuned};
 use crate::formats::npy;
 use crate::runtime::{Activations, Session};
@@ -27,6 +28,8 @@ pub struct Options {
     /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
     #[arg(long, default_value = "f32", value_name = "f32|int8")]
     activations: Activations,
+    #[command(flatten)]
+    tokens: Flag,
     /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
     #[arg(long)]
     tune: bool,
@@ -49,6 +52,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
 
     let mut session = Session::new(&model, &device)?;
     session.set_activations(options.activations);
+    session.set_tokens(options.tokens.tokens(true));
     if let Some(precision) = options.precision {
         session.set_precision(precision)?;
     }

@@ -64,6 +64,10 @@ pub mod signal;
 pub mod simd;
 pub mod strided;
 pub mod threads;
+#[cfg(feature = "full")]
+pub mod token_scores;
+#[cfg(feature = "full")]
+pub mod tokens;
 pub mod unary;
 #[cfg(feature = "full")]
 pub mod unique;
@@ -114,6 +118,10 @@ const FAMILIES: &[&[Kernel]] = &[
     #[cfg(feature = "full")]
     einsum::KERNELS,
     shape::KERNELS,
+    #[cfg(feature = "full")]
+    token_scores::KERNELS,
+    #[cfg(feature = "full")]
+    tokens::KERNELS,
     unary::KERNELS,
     #[cfg(feature = "full")]
     unique::KERNELS,

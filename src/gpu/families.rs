@@ -30,6 +30,10 @@ const FAMILIES: &[&[GpuKernel]] = &[
     #[cfg(feature = "full")]
     super::rotary::KERNELS,
     super::select::KERNELS,
+    #[cfg(feature = "full")]
+    super::token_scores::KERNELS,
+    #[cfg(feature = "full")]
+    super::tokens::KERNELS,
     super::unary::KERNELS,
 ];
 

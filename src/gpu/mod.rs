@@ -63,6 +63,10 @@ pub mod selfcheck;
 pub mod shader;
 pub mod storage;
 pub mod tile;
+#[cfg(feature = "full")]
+pub mod token_scores;
+#[cfg(feature = "full")]
+pub mod tokens;
 pub mod unary;
 pub mod weights;
 

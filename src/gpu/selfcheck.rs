@@ -82,6 +82,12 @@ const CHECKS: &[Check] = &[
     // Values come again every 101 elements: of equals the first is wanted.
     #[cfg(feature = "full")]
     dense("fewbit.NextToken", &[], &[&[3, 1201]]),
+    #[cfg(feature = "full")]
+    dense("fewbit.ClassAttention", &[("q_num_heads", 2), ("kv_num_heads", 2)], &[&[2, 9, 14], &[2, 9, 14]]),
+    #[cfg(feature = "full")]
+    dense("fewbit.RankTokens", &[("pinned", 1)], &[&[2, 131]]),
+    #[cfg(feature = "full")]
+    dense("fewbit.MatchTokens", &[("heads", 2), ("pinned", 1)], &[&[2, 77, 14]]),
     dense("Softmax", &[], &[&[5, 77]]),
     dense("LayerNormalization", &[], &[&[5, 77], &[77], &[77]]),
     dense("GlobalAveragePool", &[], &[&[1, 3, 7, 7]]),

@@ -1,6 +1,8 @@
 //! Floor 3: the graph. Operator names and semantics are ONNX's (newest opset); own operators live in domain `fewbit`.
 
 pub mod attr;
+#[cfg(feature = "full")]
+mod cost;
 pub mod fuse;
 pub mod image;
 pub mod ir;

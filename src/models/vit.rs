@@ -200,7 +200,7 @@ fn positions(
     let (&[rows, width] | &[1, rows, width]) = shape.as_slice() else {
         return Err(net.error(format!("tensor `{name}` has the shape {shape:?}, not [tokens, width]")));
     };
-    let Some(size) = size else { return Ok((resized(net, &name, table, [rows, width], special, grid)?, None)) };
+    let Some(size) = size else { return Ok((resized(net, names, table, [rows, width], special, grid)?, None)) };
     let patches = |i: usize| size[i].checked_div(patch[i]).unwrap_or(0);
     match patches(0).checked_mul(patches(1)).and_then(|n| n.checked_add(special)) {
         Some(tokens) if tokens == rows => Ok((table, Some(rows))),
@@ -214,15 +214,16 @@ fn positions(
 }
 
 /// The rows of patches, a square, to the size of `grid` `[batch, width, rows, columns]` by bicubic interpolation with
-/// a = −0.75.
+/// a = −0.75; for models with registers, which were trained so, antialiased with a = −0.5 and nothing beyond the edge.
 fn resized(
     net: &mut Net,
-    name: &str,
+    names: &Names,
     table: ValueId,
     [rows, width]: [usize; 2],
     special: usize,
     grid: ValueId,
 ) -> Result<ValueId> {
+    let name = &names.of(None, "positions");
     let patches = rows.saturating_sub(special);
     let side = patches.isqrt();
     if side == 0 || side * side != patches {
@@ -240,9 +241,12 @@ fn resized(
     let inner = Attrs::from([("start", Attr::Int(2)), ("end", Attr::Int(4))]);
     let sides = net.node("Shape", &format!("{name}.sides"), &[grid], inner);
     let sizes = net.concat(&format!("{name}.sizes"), &[planes, sides], 0);
+    let smooth = net.find(&names.of(None, "registers")).is_some();
     let cubic = Attrs::from([
         ("mode", Attr::String("cubic".into())),
-        ("cubic_coeff_a", Attr::Float(-0.75)),
+        ("antialias", Attr::Int(smooth.into())),
+        ("exclude_outside", Attr::Int(smooth.into())),
+        ("cubic_coeff_a", Attr::Float(if smooth { -0.5 } else { -0.75 })),
         ("coordinate_transformation_mode", Attr::String("half_pixel".into())),
     ]);
     let inputs = [Some(turned), None, None, Some(sizes)];

@@ -39,6 +39,8 @@ pub mod strided;
 #[cfg(test)]
 pub mod testing;
 #[cfg(feature = "full")]
+pub mod tokens;
+#[cfg(feature = "full")]
 pub mod unique;
 
 pub use infer::{Infer, InferFn};
@@ -74,6 +76,8 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     #[cfg(feature = "full")]
     unique::OPS,
     shape::OPS,
+    #[cfg(feature = "full")]
+    tokens::OPS,
 ];
 
 /// The shape function of an operator, if it is implemented.

@@ -14,6 +14,8 @@ pub mod plan;
 pub mod session;
 pub mod specialize;
 pub mod symbolic;
+#[cfg(feature = "full")]
+pub mod tokens;
 #[cfg(all(feature = "gpu", any(feature = "cli", feature = "full")))]
 mod tune;
 
@@ -23,3 +25,5 @@ pub use crate::ops::cached_attention::KvKind;
 pub use device::Device;
 pub use plan::{NodeReport, Report};
 pub use session::Session;
+#[cfg(feature = "full")]
+pub use tokens::{TOKEN_MAP, Tokens};

@@ -15,6 +15,8 @@ use crate::{Error, Result};
 
 pub struct Plan {
     program: Program,
+    #[cfg(feature = "full")]
+    macs: u64,
     /// Its runs that were started and not waited for.
     #[cfg(all(feature = "gpu", feature = "full"))]
     chain: gpu::Chain,
@@ -35,6 +37,17 @@ pub struct Shared {
     packs: Packs,
     #[cfg(feature = "gpu")]
     weights: WeightCache,
+}
+
+/// What a session was asked for beside its graph.
+pub struct Wishes {
+    /// Of few-bit linear layers that do not say it themselves.
+    pub activations: Activations,
+    /// Bytes that one tensor, or the arena, may take.
+    pub memory_limit: usize,
+    /// Which tokens of a vision transformer are pruned or merged.
+    #[cfg(feature = "full")]
+    pub tokens: Option<super::Tokens>,
 }
 
 #[cfg(feature = "full")]
@@ -79,6 +92,9 @@ pub struct Report {
     pub arena_bytes: usize,
     /// Bytes of the weights as the plan holds them.
     pub weight_bytes: usize,
+    /// Multiply–accumulate operations of a run: products, convolutions and attention.
+    #[cfg(feature = "full")]
+    pub macs: u64,
     /// The executed nodes in order.
     pub nodes: Vec<NodeReport>,
     /// Few-bit weights decoded to f32 because their operator has no few-bit kernel.
@@ -101,6 +117,7 @@ impl Report {
     pub fn and(mut self, other: Report) -> Report {
         self.arena_bytes += other.arena_bytes;
         self.weight_bytes += other.weight_bytes;
+        self.macs += other.macs;
         self.nodes.extend(other.nodes);
         self.decoded.extend(other.decoded);
         self
@@ -109,25 +126,27 @@ impl Report {
 
 impl Plan {
     /// Fuses, decodes what has no few-bit kernel, lays out memory and builds the backend's program.
-    pub fn build(
-        mut typed: TypedGraph,
-        device: &Device,
-        shared: &Shared,
-        activations: Activations,
-        limit: usize,
-    ) -> Result<Self> {
+    pub fn build(mut typed: TypedGraph, device: &Device, shared: &Shared, wishes: &Wishes) -> Result<Self> {
+        let limit = wishes.memory_limit;
         graph::fuse::fuse(&mut typed);
+        #[cfg(feature = "full")]
+        if let Some(tokens) = &wishes.tokens {
+            super::tokens::reduce(&mut typed, tokens)?;
+        }
         typed.prune();
+        #[cfg(feature = "full")]
+        let macs = typed.macs();
         let on_cpu = |op: &str, i: usize| cpu::find(op).is_some_and(|k| k.encoded_inputs.contains(&i));
-        if activations == Activations::Int8 {
+        if wishes.activations == Activations::Int8 {
             round_activations(&mut typed);
         }
-        match device {
+        #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+        let mut plan = match device {
             Device::Cpu(threads) => {
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;
-                Ok(Plan::of(cpu_program(schedule, threads, shared)?, true, decoded))
+                Plan::of(cpu_program(schedule, threads, shared)?, true, decoded)
             }
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu, threads) => {
@@ -135,14 +154,19 @@ impl Plan {
                     on_cpu(op, i) && gpu::find(op).is_none_or(|k| k.encoded_inputs.contains(&i))
                 })?;
                 let schedule = bounded(graph::plan::schedule(typed, gpu::storage_bytes), limit)?;
-                Ok(Plan::of(gpu_program(schedule, gpu, shared, threads)?, false, decoded))
+                Plan::of(gpu_program(schedule, gpu, shared, threads)?, false, decoded)
             }
-        }
+        };
+        #[cfg(feature = "full")]
+        (plan.macs = macs);
+        Ok(plan)
     }
 
     fn of(program: Program, proved: bool, decoded: Vec<String>) -> Self {
         Plan {
             program,
+            #[cfg(feature = "full")]
+            macs: 0,
             #[cfg(all(feature = "gpu", feature = "full"))]
             chain: gpu::Chain::default(),
             proved,
@@ -228,6 +252,8 @@ impl Plan {
         Report {
             arena_bytes: schedule.slots.iter().sum(),
             weight_bytes: schedule.graph.weights.values().map(Weight::bytes).sum(),
+            #[cfg(feature = "full")]
+            macs: self.macs,
             nodes: nodes
                 .map(|(n, (ms, place))| NodeReport { op: n.op.clone(), name: n.name.clone(), ms, place })
                 .collect(),

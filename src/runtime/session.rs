@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::goal::Goal;
-use super::plan::{Plan, Report, Shared};
+use super::plan::{Plan, Report, Shared, Wishes};
 use super::specialize::{self, Outcome};
 use super::{Activations, Device};
 #[cfg(feature = "full")]
@@ -23,8 +23,7 @@ const MEMORY_LIMIT: usize = if cfg!(target_pointer_width = "32") { 1 << 30 } els
 pub struct Session {
     graph: Graph,
     device: Device,
-    activations: Activations,
-    memory_limit: usize,
+    wishes: Wishes,
     /// Inputs whose values decide shapes: part of the plan's key.
     by_value: BTreeSet<ValueId>,
     plans: Vec<(Key, Plan)>,
@@ -60,8 +59,12 @@ impl Session {
             widened: false,
             graph,
             device: device.clone(),
-            activations: Activations::default(),
-            memory_limit: MEMORY_LIMIT,
+            wishes: Wishes {
+                activations: Activations::default(),
+                memory_limit: MEMORY_LIMIT,
+                #[cfg(feature = "full")]
+                tokens: None,
+            },
             by_value: BTreeSet::new(),
             plans: Vec::new(),
             shared: Shared::default(),
@@ -78,7 +81,7 @@ impl Session {
 
     /// Bounds each tensor and the arena of plans built from now on; beyond it a run fails with `Error::OutOfMemory`.
     pub fn set_memory_limit(&mut self, bytes: usize) {
-        self.memory_limit = bytes;
+        self.wishes.memory_limit = bytes;
     }
 
     /// Serves weights of elastic precision in another form, made from what the session holds; without this, in their
@@ -95,7 +98,15 @@ impl Session {
     /// off by at most 1/254 of the largest of up to 128 inputs; a device without kernels for it computes in f32, and
     /// so does a software GPU unless tuning finds integers faster. Plans are built anew.
     pub fn set_activations(&mut self, activations: Activations) {
-        self.activations = activations;
+        self.wishes.activations = activations;
+        self.plans.clear();
+    }
+
+    /// Which tokens of a vision transformer are pruned or merged, `None` for none, as at first. Plans are built anew; a model
+    /// that it does not suit fails then, with `Error::Usage`.
+    #[cfg(feature = "full")]
+    pub fn set_tokens(&mut self, tokens: Option<super::Tokens>) {
+        self.wishes.tokens = tokens;
         self.plans.clear();
     }
 
@@ -166,6 +177,11 @@ impl Session {
             other => other?,
         };
         let names = self.graph.outputs.iter().map(|&id| self.graph.value(id).name.clone());
+        #[cfg(feature = "full")]
+        let names = {
+            let map = self.wishes.tokens.as_ref().is_some_and(|tokens| tokens.map);
+            names.chain(map.then(|| super::TOKEN_MAP.to_string()))
+        };
         Ok(names.zip(outputs).collect())
     }
 
@@ -277,7 +293,7 @@ impl Session {
         let Some(graph) = super::halves::widened(&self.graph, typed)? else { return Ok(false) };
         let outputs =
             |typed: &TypedGraph| typed.graph.outputs.iter().map(|&id| typed.ty(id).cloned()).collect::<Vec<_>>();
-        let wide = specialize::specialize(&graph, inputs, bound, self.device.threads(), self.memory_limit);
+        let wide = specialize::specialize(&graph, inputs, bound, self.device.threads(), self.wishes.memory_limit);
         let fits = matches!(wide, Ok(Outcome::Done(wide)) if outputs(&wide) == outputs(typed));
         if fits {
             self.graph = graph;
@@ -298,15 +314,14 @@ impl Session {
                 break self.plans.remove(i);
             }
             let threads = self.device.threads();
-            match specialize::specialize(&goal.of(&self.graph), &types, &bound, threads, self.memory_limit)? {
+            match specialize::specialize(&goal.of(&self.graph), &types, &bound, threads, self.wishes.memory_limit)? {
                 Outcome::Needs(more) => self.by_value.extend(more),
                 #[cfg(feature = "full")]
                 Outcome::Done(typed) if goal == Goal::Outputs && self.widens(&typed, &types, &bound)? => {}
                 Outcome::Done(typed) => {
                     #[cfg(feature = "full")]
                     self.make_room([super::kept::Kept::sequences(&typed), 0])?;
-                    let (shared, activations) = (&self.shared, self.activations);
-                    break (key, Plan::build(typed, &self.device, shared, activations, self.memory_limit)?);
+                    break (key, Plan::build(typed, &self.device, &self.shared, &self.wishes)?);
                 }
             }
         };

@@ -81,6 +81,12 @@ impl Classifier {
         self.session.set_activations(activations);
     }
 
+    /// See `Session::set_tokens`.
+    #[cfg(feature = "full")]
+    pub fn set_tokens(&mut self, tokens: Option<crate::runtime::Tokens>) {
+        self.session.set_tokens(tokens);
+    }
+
     fn best(&self, logits: &Tensor, top_k: usize) -> Result<Vec<Prediction>> {
         let logits = logits.to_f32()?;
         let scores = if self.normalized { logits } else { softmax(&logits) };

@@ -1,0 +1,78 @@
+//! Token reduction: a pass over a vision transformer's fused graph that puts operators of `ops/tokens.rs` between the
+//! attention and the feed-forward layer of its blocks. Nothing is trained anew.
+
+mod blocks;
+mod insert;
+mod method;
+mod retype;
+
+pub use insert::TOKEN_MAP;
+pub use method::{Method, Schedule, Step};
+
+use insert::Insert;
+
+use crate::graph::TypedGraph;
+use crate::{Error, Result};
+
+/// What a session does to the tokens of its model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tokens {
+    pub method: Method,
+    /// `TOKEN_MAP` becomes one more output.
+    pub map: bool,
+}
+
+/// Tokens of a model's blocks, without and with a reduction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub layers: usize,
+    pub tokens: usize,
+    /// Tokens in front that are no patches: class token, registers.
+    pub pinned: usize,
+    pub width: usize,
+}
+
+/// Of the blocks that a reduction finds in a fused graph.
+pub fn sizes(typed: &TypedGraph) -> Result<Sizes> {
+    let blocks = blocks::find(typed)?;
+    let first = blocks.first().ok_or_else(none)?;
+    Ok(Sizes {
+        layers: blocks.len(),
+        tokens: first.tokens,
+        pinned: blocks::pinned(typed, first.tokens),
+        width: first.width,
+    })
+}
+
+fn none() -> Error {
+    Error::Usage(
+        "the model has no blocks whose tokens could be reduced: attention among all tokens of a picture, added to them; \
+         use `--tokens none`"
+            .into(),
+    )
+}
+
+/// Reduces the tokens of a fused graph.
+pub fn reduce(typed: &mut TypedGraph, tokens: &Tokens) -> Result<()> {
+    let blocks = blocks::find(typed)?;
+    let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Err(none()) };
+    let pinned = blocks::pinned(typed, first.tokens);
+    let steps = tokens.method.steps(blocks.len(), first.tokens, pinned)?;
+    let end = blocks::end(typed, last.stream).ok_or_else(none)?;
+    let whole = !blocks::only_front(typed, end, pinned);
+    let nodes = std::mem::take(&mut typed.graph.nodes);
+    let mut insert = Insert::new(typed, pinned, tokens.method.sizes_count());
+    for node in nodes {
+        let attends = node.op == "Attention" && blocks.iter().any(|block| block.attention == node.name);
+        let reduced = blocks.iter().zip(&steps).find(|(block, _)| node.outputs.contains(&Some(block.stream)));
+        let ends = node.outputs.contains(&Some(end));
+        insert.node(node, attends)?;
+        if let Some((block, Some(step))) = reduced {
+            insert.step(block, *step)?;
+        }
+        if ends && whole {
+            insert.restore(end)?;
+        }
+    }
+    insert.finish(first.batch, first.tokens, tokens.map)
+}
