@@ -9,6 +9,8 @@ mod kernels;
 mod misuse;
 #[path = "tokens/published.rs"]
 mod published;
+#[path = "tokens/search.rs"]
+mod search;
 
 use fewbit::runtime::Device;
 

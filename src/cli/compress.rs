@@ -117,7 +117,7 @@ fn windows(file: &Path, model: &Model) -> Result<Vec<Sample>> {
 /// A sound file, or every one of a folder.
 #[cfg(feature = "audio")]
 fn heard(path: &Path, model: &Model, device: &Device) -> Result<Vec<Sample>> {
-    let files = if path.is_file() { vec![path.to_path_buf()] } else { files(path)? };
+    let files = if path.is_file() { vec![path.to_path_buf()] } else { models::files(path)? };
     let mut captioner = crate::tasks::Captioner::new(model, device)?;
     let progress = print::progress("sound files", files.len() as u64);
     let mut samples = Vec::new();
@@ -133,22 +133,10 @@ fn heard(path: &Path, model: &Model, device: &Device) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// The files of a folder, in the order of their names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let io = |e| Error::io(folder.display().to_string(), e);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(io)?
-        .map(|entry| entry.map(|e| e.path()).map_err(io))
-        .collect::<Result<_>>()?;
-    files.retain(|f| f.is_file());
-    files.sort();
-    Ok(files)
-}
-
 /// Every photo or .npy file of a folder.
 fn samples(folder: &Path, model: &Model) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
-    for file in &files(folder)? {
+    for file in &models::files(folder)? {
         if file.extension().is_some_and(|e| e == "npy") {
             samples.push(vec![crate::formats::npy::open(file)?]);
             continue;

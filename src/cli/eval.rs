@@ -1,15 +1,19 @@
 //! `fewbit eval`: how well a model does.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::global::Global;
+use super::tokens::Flag;
 use super::{models, print};
 use crate::runtime::{Activations, KvKind};
+use crate::tasks::accuracy::{Accuracy, accuracy};
 use crate::tasks::perplexity::perplexity;
-use crate::tasks::{Decoder, Language};
+use crate::tasks::{Classifier, Decoder, Language};
+use crate::vision::Labelled;
 use crate::{Error, Result};
 
 #[derive(Args)]
@@ -22,6 +26,22 @@ pub struct Options {
 enum What {
     /// How well a language model predicts a text
     Perplexity(TextOptions),
+    /// How often a classifier is right
+    Accuracy(ImageOptions),
+}
+
+#[derive(Args)]
+struct ImageOptions {
+    /// A classifier
+    model: PathBuf,
+    /// FOLDER/LABEL/PICTURE, or a folder with a test set in MNIST's idx files
+    #[arg(long, value_name = "FOLDER")]
+    images: PathBuf,
+    /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)
+    #[arg(long, default_value = "f32", value_name = "f32|int8")]
+    activations: Activations,
+    #[command(flatten)]
+    tokens: Flag,
 }
 
 #[derive(Args)]
@@ -45,7 +65,31 @@ struct TextOptions {
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     match &options.what {
         What::Perplexity(options) => run_perplexity(global, options),
+        What::Accuracy(options) => run_accuracy(global, options),
     }
+}
+
+fn run_accuracy(global: &Global, options: &ImageOptions) -> Result<()> {
+    let device = global.device()?;
+    let model = models::open(&options.model)?;
+    let pictures = Labelled::open(&options.images, &model.manifest.labels)?;
+    let mut classifier = Classifier::new(&model, &device)?;
+    classifier.set_activations(options.activations);
+    classifier.set_tokens(options.tokens.tokens(false));
+    let bar = print::progress("images", pictures.len() as u64);
+    let start = Instant::now();
+    let found = accuracy(&mut classifier, &pictures, |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let speed = found.images as f64 / start.elapsed().as_secs_f64();
+    let macs = classifier.session().report().map_or(0, |report| report.macs);
+    if global.json {
+        let Accuracy { top1, top5, images } = found;
+        let result = json!({"top1": top1, "top5": top5, "images": images, "images_per_second": speed, "macs": macs});
+        return print::json(&result);
+    }
+    let (first, among) = (100.0 * found.top1, 100.0 * found.top5);
+    print::line(&format!("top-1 {first:.2} %, top-5 {among:.2} % of {} images, {speed:.0} a second", found.images))?;
+    print::line(&format!("{:.4} G multiplications an image", macs as f64 / 1e9))
 }
 
 fn run_perplexity(global: &Global, options: &TextOptions) -> Result<()> {

@@ -21,6 +21,7 @@ mod models;
 mod print;
 mod roofline;
 mod run;
+mod schedule;
 mod stats;
 mod tokens;
 mod tuned;
@@ -65,6 +66,8 @@ enum Command {
     Eval(eval::Options),
     /// Time a model, or a matrix product (`bench matmul`)
     Bench(bench::Options),
+    /// Find how many tokens each layer of a vision transformer can do without
+    Schedule(schedule::Options),
     /// Run test cases in the public ONNX layout
     Conformance(conformance::Options),
     /// List the devices
@@ -99,6 +102,7 @@ fn dispatch(cli: &Cli, classifier: &[u8]) -> Result<()> {
         #[cfg(feature = "text")]
         Command::Eval(options) => eval::run(global, options),
         Command::Bench(options) => bench::run(global, options),
+        Command::Schedule(options) => schedule::run(global, options),
         Command::Conformance(options) => conformance::run(global, options),
         Command::Devices => devices::run(global),
     }

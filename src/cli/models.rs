@@ -59,6 +59,18 @@ fn floats(model: &Model) -> impl Iterator<Item = &Weight> {
     model.graph.weights.values().filter(|w| w.ty().dtype.is_float())
 }
 
+/// The files of a folder, in the order of their names.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let io = |e| Error::io(folder.display().to_string(), e);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(io)?
+        .map(|entry| entry.map(|e| e.path()).map_err(io))
+        .collect::<Result<_>>()?;
+    files.retain(|f| f.is_file());
+    files.sort();
+    Ok(files)
+}
+
 /// Sizes given by `--dim NAME=VALUE`.
 pub fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;

@@ -17,6 +17,9 @@ pub struct Plan {
     program: Program,
     #[cfg(feature = "full")]
     macs: u64,
+    /// Of its blocks, where tokens are reduced.
+    #[cfg(feature = "full")]
+    tokens: Option<super::tokens::Sizes>,
     /// Its runs that were started and not waited for.
     #[cfg(all(feature = "gpu", feature = "full"))]
     chain: gpu::Chain,
@@ -95,6 +98,9 @@ pub struct Report {
     /// Multiply–accumulate operations of a run: products, convolutions and attention.
     #[cfg(feature = "full")]
     pub macs: u64,
+    /// What there are without the reduction that was asked for.
+    #[cfg(feature = "full")]
+    pub tokens: Option<super::tokens::Sizes>,
     /// The executed nodes in order.
     pub nodes: Vec<NodeReport>,
     /// Few-bit weights decoded to f32 because their operator has no few-bit kernel.
@@ -130,9 +136,7 @@ impl Plan {
         let limit = wishes.memory_limit;
         graph::fuse::fuse(&mut typed);
         #[cfg(feature = "full")]
-        if let Some(tokens) = &wishes.tokens {
-            super::tokens::reduce(&mut typed, tokens)?;
-        }
+        let tokens = wishes.tokens.as_ref().map(|wish| super::tokens::reduce(&mut typed, wish)).transpose()?;
         typed.prune();
         #[cfg(feature = "full")]
         let macs = typed.macs();
@@ -158,7 +162,7 @@ impl Plan {
             }
         };
         #[cfg(feature = "full")]
-        (plan.macs = macs);
+        ((plan.macs, plan.tokens) = (macs, tokens));
         Ok(plan)
     }
 
@@ -167,6 +171,8 @@ impl Plan {
             program,
             #[cfg(feature = "full")]
             macs: 0,
+            #[cfg(feature = "full")]
+            tokens: None,
             #[cfg(all(feature = "gpu", feature = "full"))]
             chain: gpu::Chain::default(),
             proved,
@@ -254,6 +260,8 @@ impl Plan {
             weight_bytes: schedule.graph.weights.values().map(Weight::bytes).sum(),
             #[cfg(feature = "full")]
             macs: self.macs,
+            #[cfg(feature = "full")]
+            tokens: self.tokens,
             nodes: nodes
                 .map(|(n, (ms, place))| NodeReport { op: n.op.clone(), name: n.name.clone(), ms, place })
                 .collect(),

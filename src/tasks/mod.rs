@@ -1,5 +1,7 @@
 //! Floor 8: whole tasks, from what a person has to what a person wants.
 
+#[cfg(feature = "cli")]
+pub mod accuracy;
 #[cfg(feature = "text")]
 pub mod ahead;
 #[cfg(feature = "text")]
@@ -29,6 +31,8 @@ pub mod sound_windows;
 pub mod stop;
 #[cfg(feature = "audio")]
 mod timestamps;
+#[cfg(all(feature = "full", feature = "cli"))]
+pub mod token_schedule;
 #[cfg(feature = "audio")]
 mod whisper_tokens;
 #[cfg(all(feature = "text", feature = "cli"))]

@@ -8,6 +8,8 @@ pub mod input;
 #[cfg(feature = "cli")]
 mod jpeg;
 #[cfg(feature = "cli")]
+mod labelled;
+#[cfg(feature = "cli")]
 mod limit;
 #[cfg(feature = "text")]
 mod patches;
@@ -19,4 +21,6 @@ mod tiles;
 #[cfg(feature = "text")]
 pub use glance::Glance;
 pub use input::image_tensor;
+#[cfg(feature = "cli")]
+pub use labelled::{Labelled, Part};
 pub use photo::Photo;

@@ -20,7 +20,6 @@ pub struct Block {
     pub stream: ValueId,
     pub batch: usize,
     pub tokens: usize,
-    pub width: usize,
 }
 
 /// Blocks of one number of tokens in the order of their computation.
@@ -48,7 +47,7 @@ fn block(typed: &TypedGraph, users: &HashMap<ValueId, Vec<&Node>>, node: &Node) 
         return None;
     }
     let stream = stream(typed, users, node.outputs[0]?)?;
-    let &[batch, tokens, width] = typed.shape(stream)? else { return None };
+    let &[batch, tokens, _] = typed.shape(stream)? else { return None };
     (batch == shape.batch && tokens == shape.q_len).then(|| Block {
         attention: node.name.clone(),
         queries,
@@ -59,7 +58,6 @@ fn block(typed: &TypedGraph, users: &HashMap<ValueId, Vec<&Node>>, node: &Node) 
         stream,
         batch,
         tokens,
-        width,
     })
 }
 

@@ -22,26 +22,13 @@ pub struct Tokens {
     pub map: bool,
 }
 
-/// Tokens of a model's blocks, without and with a reduction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A model's blocks, as they are without a reduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     pub layers: usize,
     pub tokens: usize,
     /// Tokens in front that are no patches: class token, registers.
     pub pinned: usize,
-    pub width: usize,
-}
-
-/// Of the blocks that a reduction finds in a fused graph.
-pub fn sizes(typed: &TypedGraph) -> Result<Sizes> {
-    let blocks = blocks::find(typed)?;
-    let first = blocks.first().ok_or_else(none)?;
-    Ok(Sizes {
-        layers: blocks.len(),
-        tokens: first.tokens,
-        pinned: blocks::pinned(typed, first.tokens),
-        width: first.width,
-    })
 }
 
 fn none() -> Error {
@@ -52,8 +39,8 @@ fn none() -> Error {
     )
 }
 
-/// Reduces the tokens of a fused graph.
-pub fn reduce(typed: &mut TypedGraph, tokens: &Tokens) -> Result<()> {
+/// Reduces the tokens of a fused graph; says what there were.
+pub fn reduce(typed: &mut TypedGraph, tokens: &Tokens) -> Result<Sizes> {
     let blocks = blocks::find(typed)?;
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Err(none()) };
     let pinned = blocks::pinned(typed, first.tokens);
@@ -74,5 +61,6 @@ pub fn reduce(typed: &mut TypedGraph, tokens: &Tokens) -> Result<()> {
             insert.restore(end)?;
         }
     }
-    insert.finish(first.batch, first.tokens, tokens.map)
+    insert.finish(first.batch, first.tokens, tokens.map)?;
+    Ok(Sizes { layers: blocks.len(), tokens: first.tokens, pinned })
 }
