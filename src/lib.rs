@@ -1,7 +1,7 @@
 //! Runs models compressed to 1–4 bits per weight on the GPU that is there, and fast on the CPU where there is none.
 //!
 //! The floors, from the ground up; a module imports only floors below its own (`tests/floors.rs` holds this):
-//! `tensor` → `weights` → `graph`, `ops` → `cpu`, `gpu` → `runtime` → `formats`, `models` → `compress` →
+//! `tensor` → `weights` → `graph`, `ops` → `cpu`, `gpu` → `runtime` → `deltas`, `formats`, `models` → `compress` →
 //! `vision`, `text`, `audio`, `tasks` → `js`, `bin/fewbit`.
 #![forbid(unsafe_op_in_unsafe_fn)]
 
@@ -26,6 +26,8 @@ pub use tensor::Tensor;
 
 #[cfg(feature = "cli")]
 pub mod compress;
+#[cfg(feature = "full")]
+pub mod deltas;
 pub mod formats;
 pub mod models;
 

@@ -15,10 +15,11 @@ mod whisper_ct2;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use fewbit::formats::{ct2, gguf, hf, npy, onnx, torch_legacy};
-use fewbit::graph::{Dim, Model};
+use fewbit::deltas::{Base, Delta};
+use fewbit::formats::{ct2, delta, gguf, hf, npy, onnx, peft, torch_legacy};
+use fewbit::graph::{Dim, Graph, Model, Weight};
 use fewbit::runtime::{Device, Session};
-use fewbit::tensor::{Tensor, TensorType};
+use fewbit::tensor::{DType, Tensor, TensorType};
 use fewbit::vision::Photo;
 use mutate::{Random, mutate, nudge};
 
@@ -49,16 +50,53 @@ enum Parser {
     Npy,
     Photo,
     Folder,
+    Delta,
+    /// A folder of an adapter for the tensors of `corpus::adapted`.
+    Adapter,
     #[cfg(feature = "audio")]
     Sound,
     Speech,
 }
 
-/// A folder in one file (`corpus::folder`).
+/// `config.json` and the weights of a folder in one file (`corpus::folder`).
+fn parts(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let Some((len, rest)) = bytes.split_first_chunk() else { return (b"", b"") };
+    rest.split_at((u32::from_le_bytes(*len) as usize).min(rest.len()))
+}
+
 fn folder(bytes: &[u8]) -> Result<Model, fewbit::Error> {
-    let Some((len, rest)) = bytes.split_first_chunk() else { return hf::from_bytes("hostile", b"", b"") };
-    let (config, weights) = rest.split_at((u32::from_le_bytes(*len) as usize).min(rest.len()));
+    let (config, weights) = parts(bytes);
     hf::from_bytes("hostile", config, weights)
+}
+
+/// Most values of a base that is made for a delta.
+const BASE: usize = 1 << 15;
+
+/// A delta, put on zeros of the shapes that it names, if they are small.
+fn changed(bytes: &[u8]) -> Result<Model, fewbit::Error> {
+    let delta = delta::read("hostile", bytes.len() as u64, &mut &*bytes)?;
+    let mut graph = Graph::default();
+    let mut left = BASE;
+    for (name, change) in &delta.changes {
+        let dtype = change.parts().first().map_or(DType::F32, |(part, tensor)| match *part {
+            "tensor" => tensor.dtype(),
+            _ => DType::F32,
+        });
+        let ty = TensorType::new(dtype, change.shape());
+        let Some(rest) = left.checked_sub(ty.len()) else { return Ok(Model::default()) };
+        left = rest;
+        graph.add_weight(name.clone(), Weight::Dense(Tensor::zeros(ty)?));
+    }
+    let delta = Delta { base: None, ..delta };
+    let graph = Base::new(&graph).apply(&[&delta, &delta], Device::cpu(1)?.threads())?;
+    Ok(Model { graph, ..Model::default() })
+}
+
+fn adapter(bytes: &[u8]) -> Result<Model, fewbit::Error> {
+    let ((config, weights), graph) = (parts(bytes), corpus::adapted());
+    let delta = peft::from_bytes("hostile", config, weights, &graph)?;
+    let graph = Base::new(&graph).apply(&[&delta], Device::cpu(1)?.threads())?;
+    Ok(Model { graph, ..Model::default() })
 }
 
 /// Reads sound a second at a time, as far as one minute.
@@ -88,6 +126,8 @@ fn consume(parser: Parser, bytes: &[u8]) -> (Result<Option<Model>, fewbit::Error
         Parser::Npy => npy::read("hostile", bytes).map(|_| None),
         Parser::Photo => Photo::decode("hostile", bytes).map(|_| None),
         Parser::Folder => folder(bytes).map(Some),
+        Parser::Delta => changed(bytes).map(Some),
+        Parser::Adapter => adapter(bytes).map(Some),
         #[cfg(feature = "audio")]
         Parser::Sound => sound(bytes).map(|()| None),
         Parser::Speech => {
@@ -170,6 +210,8 @@ fn every_broken_file_is_received_well() {
         ("gguf", Parser::Model, corpus::gguf()),
         ("gguf in pieces", Parser::Stream, corpus::gguf()),
         ("nbits", Parser::Model, corpus::nbits()),
+        ("delta", Parser::Delta, corpus::delta()),
+        ("adapter", Parser::Adapter, corpus::adapter()),
     ];
     files.extend(corpus::FOLDERS.map(|folder| (folder.0, Parser::Folder, corpus::folder(folder))));
     files.push(("ct2", Parser::Speech, corpus::ct2()));
@@ -192,6 +234,8 @@ fn every_broken_file_is_received_well() {
                 // Behind the hashes lies the manifest: half of the containers carry the right hashes.
                 ("fewbit", 0) => corpus::resigned(&fewbit, |json| mutate(&mut random, json, json)),
                 ("fewbit", 1) => corpus::resigned(&fewbit, |json| nudge(&mut random, json)),
+                ("delta", 0) => corpus::resigned_delta(file, |json| mutate(&mut random, json, json)),
+                ("delta", 1) => corpus::resigned_delta(file, |json| nudge(&mut random, json)),
                 (_, 0 | 2) => mutate(&mut random, file, other),
                 _ => nudge(&mut random, file),
             };
@@ -247,6 +291,9 @@ fn corpus_is_valid() {
         sound(&corpus::sound(name)).unwrap();
     }
     stream(&corpus::gguf()).unwrap();
+    assert!(corpus::resigned_delta(&corpus::delta(), <[u8]>::to_vec) == corpus::delta());
+    changed(&corpus::delta()).unwrap();
+    adapter(&corpus::adapter()).unwrap();
     for files in corpus::FOLDERS {
         folder(&corpus::folder(files)).unwrap();
     }

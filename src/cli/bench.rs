@@ -26,6 +26,9 @@ pub struct Options {
     /// A named size of the inputs (default: a batch of 1, images of 224×224, sequences of 128); repeat for each
     #[arg(long = "dim", value_name = "NAME=VALUE", value_parser = models::parse_dim)]
     dims: Vec<(String, usize)>,
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    delta: super::delta::DeltaOption,
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
@@ -66,6 +69,8 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     if options.tune {
         tuned::tune(&mut session, &inputs)?;
     }
+    #[cfg(feature = "full")]
+    let swaps = options.delta.swaps(&model, &mut session, &inputs)?;
     let bar = print::progress("runs", u64::from(options.repeat) + 1);
     let times = Times::measure(options.repeat as usize, || {
         session.run(&inputs)?;
@@ -94,6 +99,10 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
             "weight_bytes": report.weight_bytes,
             "macs": report.macs,
         });
+        #[cfg(feature = "full")]
+        if let Some(swaps) = &swaps {
+            result["swap_ms"] = swaps.median().into();
+        }
         if options.profile {
             let list = operators
                 .iter()
@@ -116,6 +125,11 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     }
     let (median, min, name) = (times.median(), times.min(), device.describe());
     print::line(&format!("median {median:.3} ms, min {min:.3} ms over {} runs on {name}", options.repeat))?;
+    #[cfg(feature = "full")]
+    if let Some(swaps) = &swaps {
+        let (median, min) = (swaps.median(), swaps.min());
+        print::line(&format!("deltas put on the loaded model in {median:.3} ms, min {min:.3} ms"))?;
+    }
     let (arena, weights, macs) = (report.arena_bytes, report.weight_bytes, report.macs as f64 / 1e9);
     print::line(&format!("activations {arena} bytes, weights {weights} bytes, {macs:.3} G multiplications"))
 }

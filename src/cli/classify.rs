@@ -24,6 +24,9 @@ pub struct Options {
     /// A classifier; without it, the one that ships with fewbit
     #[arg(long)]
     model: Option<PathBuf>,
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    delta: super::delta::DeltaOption,
     /// Form of elastic weights (default: 8)
     #[arg(long, value_name = "BITS[:sym][:layer]")]
     precision: Option<Precision>,
@@ -39,10 +42,13 @@ pub struct Options {
 
 pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
     let device = global.device()?;
-    let model = match &options.model {
+    #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+    let mut model = match &options.model {
         Some(path) => models::open(path)?,
         None => Model::from_bytes("the built-in classifier", shipped)?,
     };
+    #[cfg(feature = "full")]
+    options.delta.apply(&mut model, &device)?;
     let mut classifier = Classifier::new(&model, &device)?;
     classifier.set_activations(options.activations);
     classifier.set_tokens(options.tokens.tokens(false));

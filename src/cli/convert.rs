@@ -1,4 +1,4 @@
-//! `fewbit convert`: any model file → container, nothing lost.
+//! `fewbit convert`: any model file → container, nothing lost; or what lies between models, or one with deltas.
 
 use std::path::PathBuf;
 
@@ -16,12 +16,23 @@ pub struct Options {
     /// The .fewbit file to write
     #[arg(long, value_name = "OUT.fewbit")]
     output: PathBuf,
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    delta: super::delta::DeltaOption,
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    soup: super::soup::Soup,
     #[command(flatten)]
     manifest: models::ManifestOption,
 }
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     let mut model = models::open(&options.source)?;
+    #[cfg(feature = "full")]
+    {
+        options.soup.apply(&mut model)?;
+        options.delta.apply(&mut model, &crate::runtime::Device::cpu(global.threads)?)?;
+    }
     options.manifest.apply(&mut model)?;
     let bytes = models::save(&model, &options.output)?;
     let (tensors, parameters) = (model.graph.weights.len(), models::parameters(&model));

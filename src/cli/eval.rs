@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::delta::DeltaOption;
 use super::global::Global;
 use super::tokens::Flag;
 use super::{models, print};
@@ -54,6 +55,8 @@ struct TextOptions {
     /// Tokens of a window, of which the second half is scored
     #[arg(long, value_name = "N", default_value_t = 512)]
     context: usize,
+    #[command(flatten)]
+    delta: DeltaOption,
     /// How keys and values are kept: f16, or in less memory q8 or q4
     #[arg(long, default_value = "f16", value_name = "f16|q8|q4")]
     kv: KvKind,
@@ -96,7 +99,8 @@ fn run_perplexity(global: &Global, options: &TextOptions) -> Result<()> {
     let name = options.text.display().to_string();
     let text = std::fs::read_to_string(&options.text).map_err(|e| Error::io(name, e))?;
     let device = global.device()?;
-    let model = models::open(&options.model)?;
+    let mut model = models::open(&options.model)?;
+    options.delta.apply(&mut model, &device)?;
     let mut decoder = Decoder::new(&model, &device)?;
     decoder.set_activations(options.activations);
     decoder.set_kv(options.kv);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::delta::DeltaOption;
 use super::global::Global;
 use super::{models, print};
 use crate::runtime::{Activations, KvKind};
@@ -67,6 +68,8 @@ pub struct Options {
     /// With --beams: log-probabilities are divided by the number of tokens to this power; above 0 longer texts gain
     #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     length_penalty: f32,
+    #[command(flatten)]
+    delta: DeltaOption,
     /// How keys and values are kept: f16, or in less memory q8 or q4
     #[arg(long, default_value = "f16", value_name = "f16|q8|q4")]
     kv: KvKind,
@@ -77,7 +80,9 @@ pub struct Options {
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     let device = global.device()?;
-    let mut generator = Generator::new(&models::open(&options.model)?, &device)?;
+    let mut model = models::open(&options.model)?;
+    options.delta.apply(&mut model, &device)?;
+    let mut generator = Generator::new(&model, &device)?;
     generator.decoder().set_activations(options.activations);
     generator.decoder().set_kv(options.kv);
     if let Some(file) = &options.draft {

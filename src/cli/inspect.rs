@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// The model file, or a folder of Hugging Face's layout
+    /// The model file, a folder of Hugging Face's layout, or a delta
     model: PathBuf,
     /// A named size for the memory figure; repeat for each
     #[arg(long = "dim", value_name = "NAME=VALUE", value_parser = models::parse_dim)]
@@ -23,6 +23,10 @@ pub struct Options {
 }
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
+    #[cfg(feature = "full")]
+    if options.model.is_file() && crate::formats::delta::is_one(&options.model) {
+        return super::inspect_delta::run(global, &options.model);
+    }
     let model = models::open(&options.model)?;
     let bytes = size(&options.model).map_err(|e| Error::io(options.model.display().to_string(), e))?;
     let operators = operators(&model.graph);

@@ -8,6 +8,8 @@ mod classify;
 mod compress;
 mod conformance;
 mod convert;
+#[cfg(feature = "full")]
+mod delta;
 #[cfg(feature = "audio")]
 mod describe;
 mod devices;
@@ -17,11 +19,15 @@ mod eval;
 mod generate;
 mod global;
 mod inspect;
+#[cfg(feature = "full")]
+mod inspect_delta;
 mod models;
 mod print;
 mod roofline;
 mod run;
 mod schedule;
+#[cfg(feature = "full")]
+mod soup;
 mod stats;
 mod tokens;
 mod tuned;
@@ -53,6 +59,9 @@ enum Command {
     Convert(convert::Options),
     /// Store a model's weights in fewer bits
     Compress(compress::Options),
+    /// Write what fine-tuning changed, to put it on the base with `--delta`
+    #[cfg(feature = "full")]
+    Delta(delta::Options),
     /// Show what is inside a model file
     Inspect(inspect::Options),
     /// Continue a text, or answer in a chat
@@ -93,6 +102,8 @@ fn dispatch(cli: &Cli, classifier: &[u8]) -> Result<()> {
         Command::Classify(options) => classify::run(global, options, classifier),
         Command::Convert(options) => convert::run(global, options),
         Command::Compress(options) => compress::run(global, options),
+        #[cfg(feature = "full")]
+        Command::Delta(options) => delta::run(global, options),
         Command::Run(options) => run::run(global, options),
         Command::Inspect(options) => inspect::run(global, options),
         #[cfg(feature = "text")]

@@ -33,6 +33,9 @@ pub struct Options {
     /// First time the variants of each GPU kernel, and keep the fastest for later runs on this device
     #[arg(long)]
     tune: bool,
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    delta: super::delta::DeltaOption,
     /// Folder for the outputs, written as NAME.npy
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -45,7 +48,10 @@ fn parse_input(text: &str) -> std::result::Result<(String, PathBuf), String> {
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     let device = global.device()?;
-    let model = models::open(&options.model)?;
+    #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+    let mut model = models::open(&options.model)?;
+    #[cfg(feature = "full")]
+    options.delta.apply(&mut model, &device)?;
     let read = |(name, file): &(String, PathBuf)| Ok((name.clone(), npy::open(file)?));
     let inputs: Vec<(String, Tensor)> = options.inputs.iter().map(read).collect::<Result<_>>()?;
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();

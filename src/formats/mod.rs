@@ -6,6 +6,8 @@ pub mod container;
 #[cfg(feature = "full")]
 pub mod ct2;
 #[cfg(feature = "full")]
+pub mod delta;
+#[cfg(feature = "full")]
 pub mod gguf;
 #[cfg(feature = "full")]
 mod halves;
@@ -15,15 +17,18 @@ pub mod npy;
 mod object;
 pub mod onnx;
 #[cfg(feature = "full")]
+pub mod peft;
+#[cfg(feature = "full")]
 mod pickle;
+mod replace;
 pub mod safetensors;
 mod strided;
 #[cfg(feature = "full")]
 pub mod torch_legacy;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -85,18 +90,7 @@ impl Model {
     /// Writes a `.fewbit` file, from which `open` gives the same model again. A failure leaves no half-written file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let file = path.display().to_string();
-        let part = PathBuf::from(format!("{file}.part"));
-        let io = |e| Error::io(&file, e);
-        let written = File::create(&part)
-            .map_err(io)
-            .and_then(|out| container::write(&file, self, &mut BufWriter::new(out)))
-            .and_then(|()| std::fs::rename(&part, path).map_err(io));
-        if written.is_err() {
-            // The first failure is what matters; the part file may not even exist.
-            std::fs::remove_file(&part).ok();
-        }
-        written
+        replace::replace(path, |out| container::write(&path.display().to_string(), self, out))
     }
 }
 

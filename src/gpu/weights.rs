@@ -29,7 +29,7 @@ type Key = (usize, usize, String);
 struct Entry {
     buffer: wgpu::Buffer,
     /// Keeps the address from being reused while the entry stands.
-    _source: Tensor,
+    source: Tensor,
 }
 
 impl WeightCache {
@@ -66,8 +66,19 @@ impl WeightCache {
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         let buffer = device.storage("weight", bytes.len())?;
         device.queue.write_buffer(&buffer, 0, &bytes);
-        lock(&self.entries).insert(key, Entry { buffer: buffer.clone(), _source: tensor.clone() });
+        lock(&self.entries).insert(key, Entry { buffer: buffer.clone(), source: tensor.clone() });
         Ok(buffer)
+    }
+
+    /// Lets go of the buffers of tensors that only this holds.
+    #[cfg(feature = "full")]
+    pub fn sweep(&self) {
+        let mut entries = lock(&self.entries);
+        let mut held: HashMap<(usize, usize), usize> = HashMap::new();
+        for (address, len, _) in entries.keys() {
+            *held.entry((*address, *len)).or_default() += 1;
+        }
+        entries.retain(|(address, len, _), entry| entry.source.holders() > held[&(*address, *len)]);
     }
 
     /// Bytes of all buffers.

@@ -129,6 +129,19 @@ impl Graph {
         self.values.iter().position(|v| v.name == name).map(|i| ValueId(i as u32))
     }
 
+    /// Whether the other graph takes and gives the same: names, types and declared shapes of inputs and outputs.
+    #[cfg(feature = "full")]
+    pub fn has_face_of(&self, other: &Graph) -> bool {
+        let same = |ids: &[ValueId], others: &[ValueId]| {
+            let values = |graph: &'_ Graph, id: &ValueId| {
+                let value = graph.value(*id);
+                (value.name.clone(), value.dtype, value.dims.clone())
+            };
+            ids.iter().map(|id| values(self, id)).eq(others.iter().map(|id| values(other, id)))
+        };
+        same(&self.inputs, &other.inputs) && same(&self.outputs, &other.outputs)
+    }
+
     /// Refuses ids out of range, values defined twice, uses before definition, and undefined outputs.
     pub fn validate(&self) -> Result<()> {
         let mut defined: HashSet<ValueId> = HashSet::new();

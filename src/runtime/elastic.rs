@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::Result;
 use crate::graph::{Graph, ValueId, Weight};
 use crate::weights::elastic::Precision;
 use crate::weights::{Elastic, Encoded};
-use crate::{Error, Result};
 
 /// The stored weights, shared with the model.
 pub struct Masters(Vec<(ValueId, Arc<Encoded>)>);
@@ -18,19 +18,16 @@ impl Masters {
             _ => None,
         };
         let masters = Masters(graph.weights.iter().filter_map(elastic).collect());
-        masters.place(graph, Precision::default())?;
+        masters.serve(graph, Precision::default())?;
         Ok(masters)
+    }
+
+    pub fn any(&self) -> bool {
+        !self.0.is_empty()
     }
 
     /// Gives the graph another form.
     pub fn serve(&self, graph: &mut Graph, precision: Precision) -> Result<()> {
-        if self.0.is_empty() {
-            return Err(Error::Usage(format!("precision {precision}: the model has no elastic weights")));
-        }
-        self.place(graph, precision)
-    }
-
-    fn place(&self, graph: &mut Graph, precision: Precision) -> Result<()> {
         let form = |(id, master): &(ValueId, Arc<Encoded>)| match &**master {
             Encoded::Elastic(elastic) => Some(Elastic::at(elastic, precision).map(|affine| (*id, affine))),
             _ => None,

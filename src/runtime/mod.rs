@@ -11,6 +11,7 @@ mod halves;
 #[cfg(feature = "full")]
 mod kept;
 pub mod plan;
+mod served;
 pub mod session;
 pub mod specialize;
 pub mod symbolic;

@@ -64,6 +64,12 @@ impl Shared {
         }
     }
 
+    /// Lets go of what was made of weights that nobody has any more.
+    pub fn sweep(&self) {
+        #[cfg(feature = "gpu")]
+        self.weights.sweep();
+    }
+
     /// Makes room for the keys and values of so many sequences, and tokens of each, on a GPU; elsewhere it grows by itself.
     /// True if plans must be built anew for it.
     #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]

@@ -1,9 +1,10 @@
 //! A model on a device, ready to run. Plans are built per input shape and kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::goal::Goal;
 use super::plan::{Plan, Report, Shared, Wishes};
+use super::served::{Key, Served};
 use super::specialize::{self, Outcome};
 use super::{Activations, Device};
 #[cfg(feature = "full")]
@@ -12,6 +13,8 @@ use crate::graph::{Dim, Graph, Model, ValueId};
 #[cfg(feature = "full")]
 use crate::ops::cached_attention::KvKind;
 use crate::tensor::{Tensor, TensorType};
+#[cfg(any(feature = "cli", feature = "full"))]
+use crate::weights::elastic::Precision;
 use crate::{Error, Result};
 
 /// Plans kept per session: input shapes beyond these push out the oldest.
@@ -21,43 +24,27 @@ const PLANS: usize = 16;
 const MEMORY_LIMIT: usize = if cfg!(target_pointer_width = "32") { 1 << 30 } else { 8 << 30 };
 
 pub struct Session {
-    graph: Graph,
+    served: Served,
+    /// The graph that the session was made with, while it runs another.
+    #[cfg(feature = "full")]
+    base: Option<Box<Served>>,
+    /// Of elastic weights, if it was set.
+    #[cfg(any(feature = "cli", feature = "full"))]
+    precision: Option<Precision>,
     device: Device,
     wishes: Wishes,
-    /// Inputs whose values decide shapes: part of the plan's key.
-    by_value: BTreeSet<ValueId>,
-    plans: Vec<(Key, Plan)>,
     shared: Shared,
-    #[cfg(any(feature = "cli", feature = "full"))]
-    masters: super::elastic::Masters,
-    #[cfg(feature = "full")]
-    kept: super::kept::Kept,
-    /// The graph was looked at for values in half precision.
-    #[cfg(feature = "full")]
-    widened: bool,
-}
-
-#[derive(PartialEq)]
-struct Key {
-    types: Vec<TensorType>,
-    values: Vec<Vec<u8>>,
-    goal: Goal,
 }
 
 impl Session {
     /// Checks the graph. Plans are built on the first run with each input shape.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
-        model.graph.validate()?;
-        #[allow(unused_mut, reason = "builds without elastic weights")]
-        let mut graph = model.graph.clone();
         Ok(Session {
+            served: Served::new(&model.graph)?,
+            #[cfg(feature = "full")]
+            base: None,
             #[cfg(any(feature = "cli", feature = "full"))]
-            masters: super::elastic::Masters::take(&mut graph)?,
-            #[cfg(feature = "full")]
-            kept: super::kept::Kept::of(&graph),
-            #[cfg(feature = "full")]
-            widened: false,
-            graph,
+            precision: None,
             device: device.clone(),
             wishes: Wishes {
                 activations: Activations::default(),
@@ -65,8 +52,6 @@ impl Session {
                 #[cfg(feature = "full")]
                 tokens: None,
             },
-            by_value: BTreeSet::new(),
-            plans: Vec::new(),
             shared: Shared::default(),
         })
     }
@@ -76,7 +61,7 @@ impl Session {
     }
 
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.served.graph
     }
 
     /// Bounds each tensor and the arena of plans built from now on; beyond it a run fails with `Error::OutOfMemory`.
@@ -87,9 +72,13 @@ impl Session {
     /// Serves weights of elastic precision in another form, made from what the session holds; without this, in their
     /// finest. Plans are built anew. `Error::Usage` for a model without such weights.
     #[cfg(any(feature = "cli", feature = "full"))]
-    pub fn set_precision(&mut self, precision: crate::weights::elastic::Precision) -> Result<()> {
-        self.masters.serve(&mut self.graph, precision)?;
-        self.plans.clear();
+    pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
+        if !self.every_graph().any(|served| served.masters.any()) {
+            return Err(Error::Usage(format!("precision {precision}: the model has no elastic weights")));
+        }
+        self.every_graph().try_for_each(|served| served.masters.serve(&mut served.graph, precision))?;
+        self.precision = Some(precision);
+        self.clear_plans();
         self.shared = self.fresh();
         Ok(())
     }
@@ -99,7 +88,7 @@ impl Session {
     /// so does a software GPU unless tuning finds integers faster. Plans are built anew.
     pub fn set_activations(&mut self, activations: Activations) {
         self.wishes.activations = activations;
-        self.plans.clear();
+        self.clear_plans();
     }
 
     /// Which tokens of a vision transformer are pruned or merged, `None` for none, as at first. Plans are built anew; a model
@@ -107,14 +96,14 @@ impl Session {
     #[cfg(feature = "full")]
     pub fn set_tokens(&mut self, tokens: Option<super::Tokens>) {
         self.wishes.tokens = tokens;
-        self.plans.clear();
+        self.clear_plans();
     }
 
     /// How attention keeps keys and values between runs; without this, in half precision. What is kept is forgotten.
     #[cfg(feature = "full")]
     pub fn set_kv(&mut self, kind: KvKind) {
-        self.kept.kind = kind;
-        self.plans.clear();
+        self.every_graph().for_each(|served| served.kept.kind = kind);
+        self.clear_plans();
         self.shared = self.fresh();
     }
 
@@ -130,26 +119,70 @@ impl Session {
     /// How many tokens of each sequence will be kept after a run on these inputs.
     #[cfg(feature = "full")]
     pub(super) fn kept_tokens(&self, inputs: &[&Tensor]) -> Result<usize> {
-        self.kept.tokens(&self.graph, inputs)
+        self.served.kept.tokens(&self.served.graph, inputs)
     }
 
     /// For the keys and values of so many sequences, and tokens of each.
     #[cfg(feature = "full")]
     pub(super) fn make_room(&mut self, room: [usize; 2]) -> Result<()> {
         if self.shared.reserve(&self.device, room)? {
-            self.plans.clear();
+            self.clear_plans();
         }
         Ok(())
     }
 
+    fn clear_plans(&mut self) {
+        self.every_graph().for_each(|served| served.plans.clear());
+    }
+
+    /// What runs, and what waits for `revert`.
+    #[cfg(feature = "full")]
+    fn every_graph(&mut self) -> impl Iterator<Item = &mut Served> {
+        std::iter::once(&mut self.served).chain(self.base.as_deref_mut())
+    }
+
+    #[cfg(not(feature = "full"))]
+    fn every_graph(&mut self) -> impl Iterator<Item = &mut Served> {
+        std::iter::once(&mut self.served)
+    }
+
     #[cfg(feature = "full")]
     fn fresh(&self) -> Shared {
-        Shared::keeping(self.kept.kind)
+        Shared::keeping(self.served.kept.kind)
     }
 
     #[cfg(not(feature = "full"))]
     fn fresh(&self) -> Shared {
         Shared::default()
+    }
+
+    /// Runs another graph with the same inputs and outputs from now on, e.g. the model's with deltas. Weights that it shares
+    /// with the model's own graph are not packed or uploaded again, and that graph's plans stay for `revert`: beside it one
+    /// other graph is held. What attention kept comes from other weights: begin anew at position 0.
+    /// `Error::Usage` for other inputs or outputs.
+    #[cfg(feature = "full")]
+    pub fn swap(&mut self, graph: &Graph) -> Result<()> {
+        let mut served = Served::new(graph)?;
+        if !self.served.graph.has_face_of(graph) {
+            return Err(Error::Usage("a graph in the place of another needs the same inputs and outputs".into()));
+        }
+        if let Some(precision) = self.precision {
+            served.masters.serve(&mut served.graph, precision)?;
+        }
+        served.kept.kind = self.served.kept.kind;
+        let before = std::mem::replace(&mut self.served, served);
+        self.base.get_or_insert_with(|| Box::new(before));
+        self.shared.sweep();
+        Ok(())
+    }
+
+    /// Runs the graph that the session was made with again, after `swap`: with the weights and plans that it had.
+    #[cfg(feature = "full")]
+    pub fn revert(&mut self) {
+        if let Some(base) = self.base.take() {
+            self.served = *base;
+            self.shared.sweep();
+        }
     }
 
     /// Runs the graph on named inputs; outputs come by name in the graph's order.
@@ -163,11 +196,11 @@ impl Session {
         let inputs = self.order(inputs)?;
         let outputs = match self.attempt(&inputs).await {
             Err(Error::Device(_)) if self.device.is_lost() => {
-                self.plans.clear();
+                self.clear_plans();
                 self.shared = self.fresh();
                 self.device = self.device.reopen().await?;
                 #[cfg(feature = "full")]
-                if self.kept.any() {
+                if self.served.kept.any() {
                     return Err(Error::Device(
                         "lost and opened anew, but what attention kept is gone; begin anew".into(),
                     ));
@@ -176,7 +209,7 @@ impl Session {
             }
             other => other?,
         };
-        let names = self.graph.outputs.iter().map(|&id| self.graph.value(id).name.clone());
+        let names = self.served.graph.outputs.iter().map(|&id| self.served.graph.value(id).name.clone());
         #[cfg(feature = "full")]
         let names = {
             let map = self.wishes.tokens.as_ref().is_some_and(|tokens| tokens.map);
@@ -205,7 +238,7 @@ impl Session {
     /// Builds plans anew, with what the device has chosen since; weights on the device stay.
     #[cfg(feature = "gpu")]
     pub fn forget_plans(&mut self) {
-        self.plans.clear();
+        self.clear_plans();
     }
 
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
@@ -222,7 +255,7 @@ impl Session {
     /// The plan for these inputs, without operators that this GPU computes wrongly.
     pub(super) async fn proved(&mut self, inputs: &[&Tensor], goal: Goal) -> Result<&mut Plan> {
         if !self.plan(inputs, goal)?.prove().await? {
-            self.plans.clear();
+            self.clear_plans();
         }
         self.plan(inputs, goal)
     }
@@ -235,26 +268,26 @@ impl Session {
 
     /// About the plan used last; `None` before the first run.
     pub fn report(&self) -> Option<Report> {
-        self.plans.last().map(|(_, plan)| plan.report())
+        self.served.plans.last().map(|(_, plan)| plan.report())
     }
 
     /// Which variants the kernels took in the plan used last, those that have several: a line each, as
     /// `Choices::read` takes them.
     pub fn choices(&self) -> String {
-        self.plans.last().map_or_else(String::new, |(_, plan)| plan.choices_text())
+        self.served.plans.last().map_or_else(String::new, |(_, plan)| plan.choices_text())
     }
 
     /// The caller's tensors in the order of the graph's inputs, checked against their declarations.
     pub(super) fn order<'a>(&self, inputs: &[(&str, &'a Tensor)]) -> Result<Vec<&'a Tensor>> {
         for (name, _) in inputs {
-            if !self.graph.inputs.iter().any(|&id| self.graph.value(id).name == *name) {
+            if !self.served.graph.inputs.iter().any(|&id| self.served.graph.value(id).name == *name) {
                 return Err(Error::Usage(format!("the model has no input `{name}`; it has {}", self.input_names())));
             }
         }
         let mut symbols: BTreeMap<&str, usize> = BTreeMap::new();
         let mut ordered = Vec::with_capacity(inputs.len());
-        for &id in &self.graph.inputs {
-            let value = self.graph.value(id);
+        for &id in &self.served.graph.inputs {
+            let value = self.served.graph.value(id);
             let tensor = inputs.iter().find(|(name, _)| *name == value.name).map(|(_, t)| *t).ok_or_else(|| {
                 Error::Usage(format!("input `{}` is missing; the model takes {}", value.name, self.input_names()))
             })?;
@@ -280,23 +313,23 @@ impl Session {
     }
 
     fn input_names(&self) -> String {
-        let names = self.graph.inputs.iter().map(|&id| format!("`{}`", self.graph.value(id).name));
+        let names = self.served.graph.inputs.iter().map(|&id| format!("`{}`", self.served.graph.value(id).name));
         names.collect::<Vec<_>>().join(", ")
     }
 
     /// Computes a graph in half precision in f32 from now on, if all its outputs stay what they are. True if it changed.
     #[cfg(feature = "full")]
     fn widens(&mut self, typed: &TypedGraph, inputs: &[TensorType], bound: &BTreeMap<ValueId, Tensor>) -> Result<bool> {
-        if std::mem::replace(&mut self.widened, true) {
+        if std::mem::replace(&mut self.served.widened, true) {
             return Ok(false);
         }
-        let Some(graph) = super::halves::widened(&self.graph, typed)? else { return Ok(false) };
+        let Some(graph) = super::halves::widened(&self.served.graph, typed)? else { return Ok(false) };
         let outputs =
             |typed: &TypedGraph| typed.graph.outputs.iter().map(|&id| typed.ty(id).cloned()).collect::<Vec<_>>();
         let wide = specialize::specialize(&graph, inputs, bound, self.device.threads(), self.wishes.memory_limit);
         let fits = matches!(wide, Ok(Outcome::Done(wide)) if outputs(&wide) == outputs(typed));
         if fits {
-            self.graph = graph;
+            self.served.graph = graph;
         }
         Ok(fits)
     }
@@ -305,17 +338,23 @@ impl Session {
     fn plan(&mut self, inputs: &[&Tensor], goal: Goal) -> Result<&mut Plan> {
         let types: Vec<TensorType> = inputs.iter().map(|t| t.ty().clone()).collect();
         let (key, plan) = loop {
-            let index = |id: &ValueId| self.graph.inputs.iter().position(|i| i == id);
+            let index = |id: &ValueId| self.served.graph.inputs.iter().position(|i| i == id);
             let mut bound: BTreeMap<ValueId, Tensor> = BTreeMap::new();
-            bound.extend(self.by_value.iter().filter_map(|id| Some((*id, inputs[index(id)?].clone()))));
+            bound.extend(self.served.by_value.iter().filter_map(|id| Some((*id, inputs[index(id)?].clone()))));
             let values = bound.values().map(|t| t.bytes().to_vec()).collect();
             let key = Key { types: types.clone(), values, goal };
-            if let Some(i) = self.plans.iter().position(|(k, _)| *k == key) {
-                break self.plans.remove(i);
+            if let Some(i) = self.served.plans.iter().position(|(k, _)| *k == key) {
+                break self.served.plans.remove(i);
             }
             let threads = self.device.threads();
-            match specialize::specialize(&goal.of(&self.graph), &types, &bound, threads, self.wishes.memory_limit)? {
-                Outcome::Needs(more) => self.by_value.extend(more),
+            match specialize::specialize(
+                &goal.of(&self.served.graph),
+                &types,
+                &bound,
+                threads,
+                self.wishes.memory_limit,
+            )? {
+                Outcome::Needs(more) => self.served.by_value.extend(more),
                 #[cfg(feature = "full")]
                 Outcome::Done(typed) if goal == Goal::Outputs && self.widens(&typed, &types, &bound)? => {}
                 Outcome::Done(typed) => {
@@ -325,10 +364,10 @@ impl Session {
                 }
             }
         };
-        if self.plans.len() >= PLANS {
-            self.plans.remove(0);
+        if self.served.plans.len() >= PLANS {
+            self.served.plans.remove(0);
         }
-        Ok(&mut self.plans.push_mut((key, plan)).1)
+        Ok(&mut self.served.plans.push_mut((key, plan)).1)
     }
 }
 

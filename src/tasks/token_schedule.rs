@@ -251,18 +251,26 @@ fn fill(
     if lost.iter().sum::<usize>() + least > sizes.tokens {
         return None;
     }
+    let layers = lost.len();
     let mut now = macs(&lost, cost, sizes.tokens);
     while now > budget {
-        let gain = |layer: usize| {
-            let mut more = lost.clone();
-            more[layer] += unit;
-            let after = macs(&more, cost, sizes.tokens);
-            let price = laws[layer].at(lost[layer] + unit) - laws[layer].at(lost[layer]);
-            (more, after, price / (now - after))
-        };
         let room = lost.iter().sum::<usize>() + unit + least <= sizes.tokens;
-        let candidates = (0..lost.len()).filter(|&layer| free[layer] && room).map(gain);
-        (lost, now, _) = candidates.min_by(|a, b| a.2.total_cmp(&b.2))?;
+        // A token more from one layer; or, since each is lost only once, earlier instead of later.
+        let more = (0..layers).filter(|_| room).map(|layer| (layer, None));
+        let earlier = (0..layers).flat_map(|layer| (layer + 1..layers).map(move |from| (layer, Some(from))));
+        let changed = |(layer, from): (usize, Option<usize>)| {
+            let mut to = lost.clone();
+            to[layer] += unit;
+            let mut price = laws[layer].at(to[layer]) - laws[layer].at(lost[layer]);
+            if let Some(from) = from {
+                to[from] = lost[from].checked_sub(unit)?;
+                price -= laws[from].at(lost[from]) - laws[from].at(to[from]);
+            }
+            let after = macs(&to, cost, sizes.tokens);
+            Some((to, after, price / (now - after)))
+        };
+        let allowed = |&(layer, from): &(usize, Option<usize>)| free[layer] && from.is_none_or(|from| free[from]);
+        (lost, now, _) = more.chain(earlier).filter(allowed).filter_map(changed).min_by(|a, b| a.2.total_cmp(&b.2))?;
     }
     Some(lost)
 }

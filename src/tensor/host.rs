@@ -129,6 +129,12 @@ impl Tensor {
         Arc::ptr_eq(&self.words, &other.words)
     }
 
+    /// How many clones hold the bytes, this one included.
+    #[cfg(feature = "full")]
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.words)
+    }
+
     /// The same bytes under another shape with as many elements.
     pub fn reshaped(&self, shape: impl Into<Shape>) -> Result<Self> {
         let ty = TensorType::new(self.ty.dtype, shape);

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cpu", 4),
     ("gpu", 4),
     ("runtime", 5),
+    ("deltas", 6),
     ("formats", 6),
     ("models", 6),
     ("compress", 7),

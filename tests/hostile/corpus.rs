@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use fewbit::formats::{container, npy, safetensors};
+use fewbit::deltas::{Change, Delta, LowRank, Rows, Sparse, Ternary};
+use fewbit::formats::{container, delta, npy, safetensors};
 use fewbit::graph::{Attr, Attrs, Dim, Graph, Model, Weight};
 use fewbit::tensor::{DType, Tensor, TensorType};
 use fewbit::weights::{Affine, Encoded, Palette, Zero};
@@ -168,6 +169,57 @@ pub fn resigned(file: &[u8], edit: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let mut bytes = safetensors::write_header(&types, &metadata).unwrap();
     bytes.extend(&file[header.data_start as usize..]);
     bytes
+}
+
+/// A change of every kind.
+pub fn delta() -> Vec<u8> {
+    let floats = |shape: [usize; 2]| Tensor::new(shape, &vec![0.5f32; shape[0] * shape[1]]).unwrap();
+    let changes = [
+        ("a", Change::Ternary(Ternary::new(vec![50, 7], 0.25, &[0, 1, 20, 340], &[true, false, true, true]).unwrap())),
+        ("b", Change::Sparse(Sparse::new(vec![300], &[3, 299], &[1.5, -2.0]).unwrap())),
+        ("c", Change::Rows(Rows::new(vec![4, 1, 3], &[1, 3], &[1.0; 6]).unwrap())),
+        ("d", Change::LowRank(LowRank::new(vec![4, 3, 2], floats([4, 2]), floats([2, 6]), 0.5).unwrap())),
+        ("e", Change::Whole(Tensor::new([3], &[1u8, 2, 3]).unwrap())),
+    ];
+    let changes = changes.into_iter().map(|(name, change)| (name.to_string(), change)).collect();
+    delta::write(&Delta { base: Some("0123456789abcdef".into()), changes }).unwrap()
+}
+
+/// The same as `resigned`, of a delta.
+pub fn resigned_delta(file: &[u8], edit: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let header = safetensors::parse_header("test", file).unwrap();
+    let json = String::from_utf8_lossy(&edit(header.metadata[delta::MANIFEST].as_bytes())).into_owned();
+    let tensors = header.tensors.iter().map(|entry| {
+        let bytes = &file[entry.range.start as usize..entry.range.end as usize];
+        (entry.name.clone(), Tensor::from_bytes(entry.ty.clone(), bytes).unwrap())
+    });
+    let tensors: Vec<(String, Tensor)> = tensors.collect();
+    let types: Vec<_> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.ty().clone())).collect();
+    let sha = delta::digest(&json, &tensors);
+    let metadata = BTreeMap::from([(delta::MANIFEST.to_string(), json), (format!("{}_sha256", delta::MANIFEST), sha)]);
+    let mut bytes = safetensors::write_header(&types, &metadata).unwrap();
+    bytes.extend(&file[header.data_start as usize..]);
+    bytes
+}
+
+/// What `adapter` is for.
+pub fn adapted() -> Graph {
+    let mut graph = Graph::default();
+    graph.add_weight("layer.weight", Weight::Dense(Tensor::new([6, 4], &[0.5f32; 24]).unwrap()));
+    graph.add_weight("head.weight", Weight::Dense(Tensor::new([3], &[0.5f32; 3]).unwrap()));
+    graph
+}
+
+/// A PEFT adapter: length and text of `adapter_config.json`, then the safetensors file.
+pub fn adapter() -> Vec<u8> {
+    let config = br#"{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {"layer": 3}}"#;
+    let tensors = [("layer.lora_A.weight", vec![2, 4]), ("layer.lora_B.weight", vec![6, 2]), ("head.weight", vec![3])];
+    let types = tensors.map(|(name, shape)| (format!("base_model.model.{name}"), TensorType::new(DType::F32, shape)));
+    let bytes: usize = types.iter().map(|(_, ty)| ty.bytes()).sum();
+    let mut file = [&(config.len() as u32).to_le_bytes()[..], config].concat();
+    file.extend(safetensors::write_header(&types, &BTreeMap::new()).unwrap());
+    file.resize(file.len() + bytes, 1);
+    file
 }
 
 pub fn plain_safetensors() -> Vec<u8> {

@@ -170,6 +170,10 @@ impl Builder {
 
 /// A safetensors file of another program: the graph of a known architecture or weights alone, and its metadata.
 fn plain(metadata: BTreeMap<String, String>, tensors: Tensors) -> Result<Model> {
+    #[cfg(feature = "full")]
+    if metadata.contains_key(crate::formats::delta::MANIFEST) {
+        return Err(Error::Usage(format!("{} is a delta, not a model: give it to a model as `--delta`", tensors.file)));
+    }
     let mut model = models::from_state_dict(tensors.tensors)?;
     if !metadata.is_empty() {
         model.manifest.extra.insert("safetensors_metadata".into(), serde_json::json!(metadata));
