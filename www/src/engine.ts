@@ -124,13 +124,15 @@ export class Engine {
     const compiled = ready(this.build);
     compiled.catch(() => {});
     const request = { sha256, signal: context.signal, onProgress: context.onProgress };
-    await compiled;
     const file = typeof source === 'string' ? source : source instanceof File ? source.name : 'model';
-    const newLoader = () => new this.build.glue.Loader(file);
+    const newLoader = async () => {
+      await compiled;
+      return new this.build.glue.Loader(file);
+    };
     const loader =
       typeof source === 'string'
         ? await download({ url: source, cache, ...request }, newLoader)
-        : await readBlob(source, request, newLoader());
+        : await readBlob(source, request, await newLoader());
     throwIfAborted(context.signal);
     this.dispose();
     this.params = params;
