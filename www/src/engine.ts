@@ -17,6 +17,8 @@ export interface Calls {
   classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
   /** Of the build with text and speech only. `request`: JSON as `src/js/text.rs` reads it. */
   generate: { params: { request: string }; result: { generated: Generated; info: ModelInfo } };
+  /** The same; as `src/js/describe.rs` reads it. */
+  describe: { params: { request: string; image: SentImage }; result: { generated: Generated; info: ModelInfo } };
   /** The same; as `src/js/speech.rs` reads it. */
   hear: { params: { request: string; sound: SentSound }; result: { transcript: Transcript; info: ModelInfo } };
 }
@@ -182,11 +184,8 @@ export class Engine {
   }
 
   private async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
-    const pixels = await toPixels(params.image, context.signal);
-    const rgba = new Uint8Array(pixels.data.buffer, pixels.data.byteOffset, pixels.data.byteLength);
-    const labels = await this.computing(context, (model) =>
-      model.classify(rgba, pixels.width, pixels.height, params.topK),
-    );
+    const { rgba, width, height } = await toPixels(params.image, context.signal);
+    const labels = await this.computing(context, (model) => model.classify(rgba, width, height, params.topK));
     return { labels: labels as Classification[], info: this.info() };
   }
 
