@@ -22,7 +22,7 @@ await build({
       name: 'language-apart',
       setup(context) {
         const built = ({ path }) => ({ path: path.replace(/ts$/, 'js'), external: true });
-        context.onResolve({ filter: /^\.\/(text|speech)\.ts$/ }, built);
+        context.onResolve({ filter: /^\.\/(text|speech|describe)\.ts$/ }, built);
       },
     },
   ],
@@ -36,10 +36,10 @@ const packageAt = (path) => ({
   },
 });
 
-// Text and speech apart, so that nothing of them is loaded by those who do without.
+// Text, speech and models that see apart, so that nothing of them is loaded by those who do without.
 await build({
   ...common,
-  entryPoints: ['src/text.ts', 'src/speech.ts', 'src/text-worker.ts'],
+  entryPoints: ['src/text.ts', 'src/speech.ts', 'src/describe.ts', 'src/text-worker.ts'],
   splitting: true,
   chunkNames: 'text-[hash]',
   outdir: 'dist',

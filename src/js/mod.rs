@@ -1,5 +1,7 @@
 //! Floor 9: the WebAssembly face behind the npm package. `www/src/engine.ts` is its only caller.
 
+#[cfg(feature = "text")]
+pub mod describe;
 pub mod error;
 pub mod loader;
 pub mod model;

@@ -12,9 +12,9 @@ use crate::graph::{Dim, Model, ValueId};
 use crate::runtime::{Device, Report, Session};
 #[cfg(feature = "audio")]
 use crate::tasks::Captioner;
-#[cfg(feature = "text")]
-use crate::tasks::Generator;
 use crate::tasks::{Classifier, Prediction};
+#[cfg(feature = "text")]
+use crate::tasks::{Describer, Generator};
 use crate::tensor::Tensor;
 use crate::vision::Photo;
 use crate::{Error, Result};
@@ -31,6 +31,8 @@ pub struct JsModel {
     classifier: RefCell<Option<Classifier>>,
     #[cfg(feature = "text")]
     pub(super) generator: RefCell<Option<Generator>>,
+    #[cfg(feature = "text")]
+    pub(super) describer: RefCell<Option<Describer>>,
     #[cfg(feature = "audio")]
     pub(super) captioner: RefCell<Option<Captioner>>,
 }
@@ -45,6 +47,8 @@ impl JsModel {
             classifier: RefCell::new(None),
             #[cfg(feature = "text")]
             generator: RefCell::new(None),
+            #[cfg(feature = "text")]
+            describer: RefCell::new(None),
             #[cfg(feature = "audio")]
             captioner: RefCell::new(None),
         }
@@ -80,6 +84,8 @@ impl JsModel {
         self.classifier.borrow_mut().take();
         #[cfg(feature = "text")]
         self.generator.borrow_mut().take();
+        #[cfg(feature = "text")]
+        self.describer.borrow_mut().take();
         #[cfg(feature = "audio")]
         self.captioner.borrow_mut().take();
     }
@@ -89,10 +95,13 @@ impl JsModel {
         if let Some(report) = self.generator.borrow_mut().as_mut().and_then(|g| g.decoder().session().report()) {
             return report;
         }
+        #[cfg(feature = "text")]
+        if let Some(describer) = &mut *self.describer.borrow_mut() {
+            return together(&describer.sessions());
+        }
         #[cfg(feature = "audio")]
         if let Some(captioner) = &*self.captioner.borrow() {
-            let reports = captioner.sessions().into_iter().filter_map(Session::report);
-            return reports.reduce(Report::and).unwrap_or_default();
+            return together(&captioner.sessions());
         }
         let of_session = self.session.borrow().as_ref().and_then(Session::report);
         of_session.or_else(|| self.classifier.borrow().as_ref()?.session().report()).unwrap_or_default()
@@ -194,6 +203,13 @@ impl JsModel {
     pub fn info(&self) -> String {
         self.describe().to_string()
     }
+}
+
+/// What the sessions of one task report.
+#[cfg(feature = "text")]
+fn together(sessions: &[&Session]) -> Report {
+    let reports = sessions.iter().filter_map(|session| session.report());
+    reports.reduce(Report::and).unwrap_or_default()
 }
 
 fn prediction_to_js(prediction: &Prediction) -> Object {

@@ -11,7 +11,7 @@ use super::error::to_js;
 use super::model::JsModel;
 use crate::tasks::Generator;
 use crate::tasks::beams::Beams;
-use crate::tasks::generate::{End, Options};
+use crate::tasks::generate::{End, Generated, Options};
 use crate::text::{Message, Sampling};
 use crate::{Error, Result};
 
@@ -20,12 +20,26 @@ use crate::{Error, Result};
 #[serde(deny_unknown_fields)]
 struct Request {
     prompt: Prompt,
+    how: How,
+}
+
+/// Fields as `Options` has them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct How {
     max_tokens: usize,
     sampling: Sampling,
     stop: Vec<String>,
     schema: Option<serde_json::Value>,
     beams: usize,
     length_penalty: f32,
+}
+
+impl From<How> for Options {
+    fn from(how: How) -> Self {
+        let How { max_tokens, sampling, stop, schema, beams: count, length_penalty } = how;
+        Options { max_tokens, sampling, stop, schema, beams: Beams { count, length_penalty } }
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,13 +74,20 @@ async fn continued(generator: &mut Generator, request: Request, piece: &Function
         Prompt::Text(text) => generator.language().prompt(&text)?,
         Prompt::Chat(messages) => generator.language().chat(&messages)?,
     };
-    let Request { max_tokens, sampling, stop, schema, beams: count, length_penalty, .. } = request;
-    let options = Options { max_tokens, sampling, stop, schema, beams: Beams { count, length_penalty } };
-    let tell = |text: &str| match piece.call1(&JsValue::UNDEFINED, &text.into()) {
+    let generated = generator.continue_async(&prompt, &request.how.into(), telling(piece)).await?;
+    to_json(&generated)
+}
+
+/// Passes pieces on until JavaScript throws.
+pub(super) fn telling(piece: &Function) -> impl FnMut(&str) -> ControlFlow<()> {
+    |text| match piece.call1(&JsValue::UNDEFINED, &text.into()) {
         Ok(_) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
-    };
-    let generated = generator.continue_async(&prompt, &options, tell).await?;
+    }
+}
+
+/// As `Generated` in `types.ts`.
+pub(super) fn to_json(generated: &Generated) -> Result<String> {
     let end = match generated.end {
         End::Stop => "stop",
         End::MaxTokens => "max-tokens",

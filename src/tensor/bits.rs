@@ -12,16 +12,20 @@ pub fn pack(codes: &[u8], bits: u32) -> Vec<u8> {
     bytes
 }
 
-/// Like `pack`, into zeros that have room for the codes.
+/// Like `pack`, into bytes that have room for the codes. What is behind the last code in its byte becomes 0.
 pub fn pack_into(codes: &[u8], bits: u32, bytes: &mut [u8]) {
-    for (i, &code) in codes.iter().enumerate() {
-        let bit = i * bits as usize;
-        let wide = u16::from(code) << (bit % 8);
-        bytes[bit / 8] |= wide as u8;
-        if wide > 0xff {
-            bytes[bit / 8 + 1] |= (wide >> 8) as u8;
-        }
+    if bits == 8 {
+        return bytes[..codes.len()].copy_from_slice(codes);
     }
+    let word = |codes: &[u8]| codes.iter().rev().fold(0u64, |word, &code| word << bits | u64::from(code));
+    // Eight codes are whole bytes.
+    let (eights, rest) = codes.as_chunks::<8>();
+    let (whole, last) = bytes.split_at_mut(eights.len() * bits as usize);
+    for (codes, bytes) in eights.iter().zip(whole.chunks_exact_mut(bits as usize)) {
+        bytes.copy_from_slice(&word(codes).to_le_bytes()[..bits as usize]);
+    }
+    let len = packed_len(rest.len(), bits);
+    last[..len].copy_from_slice(&word(rest).to_le_bytes()[..len]);
 }
 
 /// The code at position `index` of a stream; 0 past the end.
@@ -51,6 +55,10 @@ mod tests {
             assert_eq!(bytes.len(), packed_len(codes.len(), bits));
             let back: Vec<u8> = (0..codes.len()).map(|i| get(&bytes, i, bits)).collect();
             assert_eq!(back, codes);
+            // Nothing that was there before stays, and nothing behind is touched.
+            let mut used = vec![0xa5; bytes.len() + 2];
+            pack_into(&codes, bits, &mut used);
+            assert_eq!(used, [bytes, vec![0xa5; 2]].concat());
         }
     }
 }

@@ -1,10 +1,10 @@
 import { FewbitError, aborted, throwIfAborted, toFewbitError } from './errors.ts';
-import { Store, type Note, type Writer } from './store.ts';
+import { Store, blockHashes, type Note, type Writer } from './store.ts';
 import type { Progress } from './types.ts';
 
-/** Receives the file in order. Its hash covers everything pushed so far. */
+/** Receives the file in order. Its hash covers what was pushed with `hashed`. */
 export interface Sink {
-  push(chunk: Uint8Array): void;
+  push(chunk: Uint8Array, hashed: boolean): void;
   sha256(): string;
 }
 
@@ -27,21 +27,22 @@ const FRESH_MS = 4000;
 
 /**
  * Brings a model into a sink: from the cache if it is there, whole and current, else from the network, going on where
- * an earlier download stopped. `newSink` is called again when what came first turns out to be of no use.
+ * an earlier download stopped. `newSink` is called again when what came first turns out to be of no use; the cache is looked
+ * through before it is awaited.
  */
-export async function download<S extends Sink>(source: Source, newSink: () => S): Promise<S> {
+export async function download<S extends Sink>(source: Source, newSink: () => Promise<S>): Promise<S> {
   const store = source.cache === 'opfs' ? await Store.open(source.url) : undefined;
   const cached = await store?.read();
   throwIfAborted(source.signal);
-  if (store && cached?.note.sha256) {
-    const sink = await fromCache(source, cached.file, cached.note, newSink());
+  if (store && cached?.note.blocks) {
+    const sink = await fromCache(source, cached.file, cached.note, newSink);
     if (sink) return sink;
     await store.remove();
   }
   // Without a version nobody can say that the rest on the server belongs to the part that is here.
   let partial = cached && !cached.note.sha256 && cached.note.version ? cached : undefined;
   for (let starts = 0; starts <= RETRIES; starts++) {
-    const sink = newSink();
+    const sink = await newSink();
     if (await attempt(source, sink, store, partial)) return sink;
     // The server has another version than the part that was here: from the start.
     partial = undefined;
@@ -53,26 +54,40 @@ export async function download<S extends Sink>(source: Source, newSink: () => S)
 export async function readBlob<S extends Sink>(blob: Blob, source: Omit<Source, 'url' | 'cache'>, sink: S): Promise<S> {
   const file = blob instanceof File ? blob.name : 'model';
   const progress = reporter({ url: file, onProgress: source.onProgress }, 'cache', blob.size);
-  await pipe(blob.stream(), sink, progress, source.signal);
+  const take = (chunk: Uint8Array) => sink.push(chunk, source.sha256 !== undefined);
+  await pipe(blob.stream(), take, progress, source.signal);
   progress.end();
   checkHash(file, source.sha256, sink.sha256());
   return sink;
 }
 
 /** The cached file, unless the server has a newer one or the bytes are damaged. Works offline. */
-async function fromCache<S extends Sink>(source: Source, file: File, note: Note, sink: S): Promise<S | undefined> {
+async function fromCache<S extends Sink>(
+  source: Source,
+  file: File,
+  note: Note,
+  newSink: () => Promise<S>,
+): Promise<S | undefined> {
   if (source.sha256 && note.sha256 !== source.sha256.toLowerCase()) return undefined;
+  // Read ahead while the module is compiled and the server asked.
+  const stream = file.stream();
   if (await isStale(source, note)) return undefined;
+  const sink = await newSink();
+  const blocks = blockHashes();
+  const take = (chunk: Uint8Array) => {
+    blocks.add(chunk);
+    sink.push(chunk, false);
+  };
   const progress = reporter(source, 'cache', file.size);
   try {
-    await pipe(file.stream(), sink, progress, source.signal);
+    await pipe(stream, take, progress, source.signal);
   } catch {
     // Bytes that no loader takes are damaged bytes.
     throwIfAborted(source.signal);
     return undefined;
   }
   progress.end();
-  return sink.sha256() === note.sha256 ? sink : undefined;
+  return String(await blocks.end()) === String(note.blocks) ? sink : undefined;
 }
 
 async function isStale(source: Source, note: Note): Promise<boolean> {
@@ -98,11 +113,16 @@ async function attempt(
 ): Promise<boolean> {
   const state = { received: 0, total: 0, version: '' };
   const progress = reporter(source, 'download', 0);
+  const blocks = store && blockHashes();
+  const take = (chunk: Uint8Array) => {
+    sink.push(chunk, true);
+    blocks?.add(chunk);
+  };
   let writer: Writer | undefined;
   if (partial) {
     Object.assign(state, { total: partial.note.total, version: partial.note.version });
     try {
-      await pipe(partial.file.stream(), sink, progress, source.signal);
+      await pipe(partial.file.stream(), take, progress, source.signal);
     } catch {
       throwIfAborted(source.signal);
       return false;
@@ -124,7 +144,8 @@ async function attempt(
         state.version = version;
         progress.total = state.total;
         if (!writer && store) writer = await openWriter(store, source.url, state);
-        await receive(response, state, sink, progress, source.signal, (chunk) => {
+        const keep = (chunk: Uint8Array) => {
+          take(chunk);
           try {
             writer?.write(chunk);
           } catch {
@@ -133,7 +154,9 @@ async function attempt(
             writer = undefined;
             void store?.remove();
           }
-        });
+          state.received += chunk.length;
+        };
+        if (response.body) await pipe(response.body, keep, progress, source.signal);
         if (state.received < state.total) throw new TypeError(`the connection closed after ${state.received} bytes`);
         break;
       } catch (error) {
@@ -158,8 +181,9 @@ async function attempt(
     await store?.remove();
     throw error;
   }
-  if (writer && store) {
-    await store.writeNote({ url: source.url, version: state.version, total: state.received, sha256 }).catch(() => {});
+  if (writer && store && blocks) {
+    const note = { url: source.url, version: state.version, total: state.received, sha256, blocks: await blocks.end() };
+    await store.writeNote(note).catch(() => {});
   }
   return true;
 }
@@ -198,27 +222,11 @@ async function request(source: Source, from: number): Promise<Response> {
   return response;
 }
 
-async function receive(
-  response: Response,
-  state: { received: number },
-  sink: Sink,
-  progress: Reporter,
-  signal: AbortSignal | undefined,
-  also: (chunk: Uint8Array) => void,
-): Promise<void> {
-  if (!response.body) return;
-  await pipe(response.body, sink, progress, signal, (chunk) => {
-    also(chunk);
-    state.received += chunk.length;
-  });
-}
-
 async function pipe(
   stream: ReadableStream<Uint8Array>,
-  sink: Sink,
+  take: (chunk: Uint8Array) => void,
   progress: Reporter,
   signal: AbortSignal | undefined,
-  also?: (chunk: Uint8Array) => void,
 ): Promise<void> {
   const reader = stream.getReader();
   try {
@@ -226,8 +234,7 @@ async function pipe(
       const { done, value } = await reader.read();
       throwIfAborted(signal);
       if (done) return;
-      sink.push(value);
-      also?.(value);
+      take(value);
       progress.add(value.length);
     }
   } catch (error) {

@@ -17,6 +17,8 @@ export interface Calls {
   classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
   /** Of the build with text and speech only. `request`: JSON as `src/js/text.rs` reads it. */
   generate: { params: { request: string }; result: { generated: Generated; info: ModelInfo } };
+  /** The same; as `src/js/describe.rs` reads it. */
+  describe: { params: { request: string; image: SentImage }; result: { generated: Generated; info: ModelInfo } };
   /** The same; as `src/js/speech.rs` reads it. */
   hear: { params: { request: string; sound: SentSound }; result: { transcript: Transcript; info: ModelInfo } };
 }
@@ -124,13 +126,15 @@ export class Engine {
     const compiled = ready(this.build);
     compiled.catch(() => {});
     const request = { sha256, signal: context.signal, onProgress: context.onProgress };
-    await compiled;
     const file = typeof source === 'string' ? source : source instanceof File ? source.name : 'model';
-    const newLoader = () => new this.build.glue.Loader(file);
+    const newLoader = async () => {
+      await compiled;
+      return new this.build.glue.Loader(file);
+    };
     const loader =
       typeof source === 'string'
         ? await download({ url: source, cache, ...request }, newLoader)
-        : await readBlob(source, request, newLoader());
+        : await readBlob(source, request, await newLoader());
     throwIfAborted(context.signal);
     this.dispose();
     this.params = params;
@@ -180,11 +184,8 @@ export class Engine {
   }
 
   private async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
-    const pixels = await toPixels(params.image, context.signal);
-    const rgba = new Uint8Array(pixels.data.buffer, pixels.data.byteOffset, pixels.data.byteLength);
-    const labels = await this.computing(context, (model) =>
-      model.classify(rgba, pixels.width, pixels.height, params.topK),
-    );
+    const { rgba, width, height } = await toPixels(params.image, context.signal);
+    const labels = await this.computing(context, (model) => model.classify(rgba, width, height, params.topK));
     return { labels: labels as Classification[], info: this.info() };
   }
 

@@ -5,9 +5,9 @@ import type { ImageSource } from './types.ts';
 /** What crosses to the engine: everything here survives structured cloning. */
 export type SentImage = string | Blob | ImageBitmap | ImageData;
 
-/** Pixels as a canvas gives them: `[height, width, 4]`, RGBA, 8 bits. */
+/** Pixels as a canvas gives them: `[height, width, 4]`, 8 bits. */
 export interface Pixels {
-  data: Uint8ClampedArray;
+  rgba: Uint8Array;
   width: number;
   height: number;
 }
@@ -32,7 +32,7 @@ export async function sendable(image: ImageSource): Promise<{ image: SentImage; 
 
 /** Fetches and decodes as far as needed. Runs in the engine. */
 export async function toPixels(image: SentImage, signal?: AbortSignal): Promise<Pixels> {
-  if (image instanceof ImageData) return { data: image.data as Uint8ClampedArray, width: image.width, height: image.height };
+  if (image instanceof ImageData) return pixelsOf(image);
   if (image instanceof ImageBitmap) return draw(image);
   const blob = typeof image === 'string' ? await fetchBlob('image', image, signal) : image;
   const bitmap = await bitmapOf(blob);
@@ -60,5 +60,9 @@ function draw(bitmap: ImageBitmap): Pixels {
   const context = canvas.getContext('2d', { willReadFrequently: true });
   if (!context) throw new FewbitError('out-of-memory', `no canvas of ${width}×${height} pixels to be had`);
   context.drawImage(bitmap, 0, 0);
-  return { data: context.getImageData(0, 0, width, height).data as Uint8ClampedArray, width, height };
+  return pixelsOf(context.getImageData(0, 0, width, height));
+}
+
+function pixelsOf({ data, width, height }: ImageData): Pixels {
+  return { rgba: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), width, height };
 }

@@ -1,3 +1,4 @@
+export type { ImageDescriber } from './describe.ts';
 export { devices, type DeviceInfo } from './devices.ts';
 export { FewbitError, type FewbitErrorCode } from './errors.ts';
 export { load, type Model, type ModelSource } from './model.ts';
@@ -9,6 +10,7 @@ export type {
   CallOptions,
   Classification,
   ClassifyOptions,
+  DescribeOptions,
   Device,
   ElementType,
   GenerateOptions,

@@ -1,5 +1,6 @@
 import type { Home } from './backend.ts';
 import { callable, type Pipeline } from './callable.ts';
+import type { ImageDescriber } from './describe.ts';
 import { FewbitError } from './errors.ts';
 import { sendable } from './image.ts';
 import { loadAt, small, type Model, type ModelSource } from './model.ts';
@@ -17,6 +18,7 @@ export interface Pipelines {
   'image-classification': ImageClassifier;
   'text-generation': TextGenerator;
   'automatic-speech-recognition': SpeechRecognizer;
+  'image-to-text': ImageDescriber;
 }
 
 /** What makes a pipeline of a loaded model. */
@@ -31,11 +33,12 @@ const KINDS: { [T in keyof Pipelines]: () => Kind<Pipelines[T]> | Promise<Kind<P
   'image-classification': () => ({ home: small, standard: defaultClassifier, of: classifier }),
   'text-generation': () => import('./text.ts'),
   'automatic-speech-recognition': () => import('./speech.ts'),
+  'image-to-text': () => import('./describe.ts'),
 };
 
 /**
  * Loads a model for a task. Without an address, `image-classification` takes the classifier in this package.
- * `text-generation` and `automatic-speech-recognition` need one, and load a second WebAssembly module.
+ * `text-generation`, `automatic-speech-recognition` and `image-to-text` need one, and load a second WebAssembly module.
  *
  * @throws FewbitError with code `unsupported` for other tasks, and whatever {@link load} throws.
  */

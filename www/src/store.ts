@@ -11,8 +11,9 @@ export interface Note {
   version: string;
   /** Bytes of the whole file; 0 = unknown. */
   total: number;
-  /** Set when the file is whole. */
+  /** Set when the file is whole and was what it should be: its hash, and those of its blocks in order. */
   sha256?: string;
+  blocks?: string[];
 }
 
 /** The part of the worker-only interface that is used here; the `dom` types leave it out. */
@@ -26,6 +27,45 @@ type Handle = FileSystemFileHandle & { createSyncAccessHandle?: () => Promise<Sy
 
 const FOLDER = 'fewbit-models';
 
+/**
+ * Bytes of a block. Blocks are hashed by the browser, on another thread and with instructions that WebAssembly has not; it
+ * copies each, into memory that it has at hand for pieces below 1 MiB.
+ */
+const BLOCK = 1 << 19;
+
+/** SHA-256 in hexadecimal. Exists wherever a store does: both are for secure contexts only. */
+async function hash(bytes: BufferSource): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return [...digest].map((b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+/** Hashes the blocks of a file that comes in pieces. */
+export function blockHashes() {
+  const hashes: Promise<string>[] = [];
+  const block = new Uint8Array(BLOCK);
+  let filled = 0;
+  const next = () => {
+    // The browser takes a copy at once.
+    hashes.push(hash(block.subarray(0, filled)));
+    filled = 0;
+  };
+  return {
+    add(chunk: Uint8Array): void {
+      while (chunk.length > 0) {
+        const part = chunk.subarray(0, BLOCK - filled);
+        block.set(part, filled);
+        filled += part.length;
+        chunk = chunk.subarray(part.length);
+        if (filled === BLOCK) next();
+      }
+    },
+    end(): Promise<string[]> {
+      if (filled > 0) next();
+      return Promise.all(hashes);
+    },
+  };
+}
+
 export class Store {
   private constructor(
     private readonly folder: FileSystemDirectoryHandle,
@@ -38,8 +78,7 @@ export class Store {
       if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) return undefined;
       const root = await navigator.storage.getDirectory();
       const folder = await root.getDirectoryHandle(FOLDER, { create: true });
-      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url)));
-      return new Store(folder, [...digest.slice(0, 16)].map((b) => b.toString(16).padStart(2, '0')).join(''));
+      return new Store(folder, (await hash(new TextEncoder().encode(url))).slice(0, 32));
     } catch {
       return undefined;
     }

@@ -2,6 +2,7 @@ import glue, { Loader, lastPanic, setBreath, setSubgroups, type Model } from '..
 import { Engine, type Build, type Calls, type Context, type Method, type News } from './engine.ts';
 import { FewbitError, throwIfAborted } from './errors.ts';
 import { fetchBlob } from './fetch.ts';
+import { toPixels } from './image.ts';
 import type { Samples, SentSound } from './sound.ts';
 import type { Generated, Segment, Transcript } from './types.ts';
 
@@ -10,7 +11,7 @@ const build: Build = {
   address: new URL('./fewbit_text_bg.wasm', import.meta.url),
 };
 
-/** An engine of the build with text and speech. */
+/** An engine of the build with text, speech and models that see. */
 export const newEngine = () => new TextEngine(build);
 
 class TextEngine extends Engine {
@@ -18,6 +19,8 @@ class TextEngine extends Engine {
     switch (method) {
       case 'generate':
         return this.generate(params as Calls['generate']['params'], context);
+      case 'describe':
+        return this.describe(params as Calls['describe']['params'], context);
       case 'hear':
         return this.hear(params as Calls['hear']['params'], context);
       default:
@@ -27,6 +30,12 @@ class TextEngine extends Engine {
 
   private async generate({ request }: Calls['generate']['params'], context: Context): Promise<Calls['generate']['result']> {
     const json = await this.telling<string>(context, (model, tell) => model.generate(request, tell));
+    return { generated: JSON.parse(json) as Generated, info: this.info() };
+  }
+
+  private async describe({ request, image }: Calls['describe']['params'], context: Context): Promise<Calls['describe']['result']> {
+    const { rgba, width, height } = await toPixels(image, context.signal);
+    const json = await this.telling<string>(context, (model, tell) => model.describe(request, rgba, width, height, tell));
     return { generated: JSON.parse(json) as Generated, info: this.info() };
   }
 

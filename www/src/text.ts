@@ -1,7 +1,7 @@
 // The page's side of text generation: in the bundle of the build with text, loaded when the pipeline is asked for.
 import { callable, type Pipeline } from './callable.ts';
 import { FewbitError } from './index.ts';
-import { checkWhole, home } from './language.ts';
+import { home, howOf } from './language.ts';
 import type { Model } from './model.ts';
 import { streamed } from './stream.ts';
 import type { GenerateOptions, Generated, Message } from './types.ts';
@@ -37,25 +37,10 @@ export function of(model: Model): TextGenerator {
 
 const isMessage = (turn: Message | null) => typeof turn?.role === 'string' && typeof turn.content === 'string';
 
-/** As `src/js/text.rs` reads it. Ranges are checked there. */
+/** As `src/js/text.rs` reads it. */
 function requestOf(prompt: string | readonly Message[], options: GenerateOptions): unknown {
-  const { maxTokens = 256, repetitionPenalty = 1, temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0, stop = [] } = options;
-  const { beams = 1, lengthPenalty = 1 } = options;
   if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every(isMessage))) {
     throw new FewbitError('usage', 'a prompt must be a text or a list of { role, content }');
   }
-  checkWhole({ maxTokens, topK, seed, beams });
-  for (const [name, value] of Object.entries({ repetitionPenalty, temperature, topP, minP, lengthPenalty })) {
-    // JSON has no other numbers.
-    if (!Number.isFinite(value)) throw new FewbitError('usage', `${name} is ${value}; it must be a finite number`);
-  }
-  return {
-    prompt,
-    max_tokens: maxTokens,
-    sampling: { repetition_penalty: repetitionPenalty, temperature, top_k: topK, top_p: topP, min_p: minP, seed },
-    stop: typeof stop === 'string' ? [stop] : stop,
-    schema: options.jsonSchema ?? null,
-    beams,
-    length_penalty: lengthPenalty,
-  };
+  return { prompt, how: howOf(options) };
 }

@@ -186,6 +186,13 @@ export interface Generated {
   end: 'stop' | 'max-tokens' | 'context';
 }
 
+/** What is asked about a picture, and how the answer is written. */
+export interface DescribeOptions extends GenerateOptions {
+  /** A question or task; written into the model's chat template, unless it has the model's own token for pictures. Default: to
+   * describe the picture. */
+  prompt?: string;
+}
+
 /**
  * Sound in any form a page may hold it. A string is an address; files are WAV, MP3, FLAC or Ogg Vorbis; `samples` are of one
  * channel, `rate` of them a second.

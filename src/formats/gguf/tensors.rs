@@ -110,7 +110,10 @@ impl<'a> Blocks<'a> {
     /// The f16 at these places of each block: `[rows, blocks · places]`.
     fn halves(&self, places: &[usize]) -> Result<Tensor> {
         let half = |block: &[u8], at: usize| f16::from_le_bytes([block[at], block[at + 1]]);
-        let values: Vec<f16> = self.iter().flat_map(|b| places.iter().map(move |&at| half(b, at))).collect();
+        let mut values = Vec::with_capacity(self.rows * self.per_row * places.len());
+        for block in self.iter() {
+            values.extend(places.iter().map(|&at| half(block, at)));
+        }
         Tensor::new(self.grid(places.len()), &values)
     }
 
