@@ -5,6 +5,8 @@
 
 #[path = "compress/onnx.rs"]
 mod onnx;
+#[path = "compress/pruning.rs"]
+mod pruning;
 
 use std::path::PathBuf;
 
@@ -48,6 +50,8 @@ const ENCODINGS: &[(&str, f64)] = &[
     ("sparse:0.75", 0.6),
     ("sparse:0.5+palette:4", 0.35),
     ("sparse:0.5+nf4:group=32", 0.35),
+    ("sparse:block=1x4:0.5", 0.6),
+    ("sparse:block=2x4:0.5+affine:4:group=32", 0.66),
     ("lowrank:0.25", 0.95),
     ("lowrank:0.25+palette:8:scale", 0.95),
     ("auto:5", 0.13),
@@ -168,7 +172,10 @@ fn files_are_as_large_as_their_weights() {
         ("mxfp4", 4.25),
         ("dual:group=128", 4.156),
         ("sparse:2of4", 9.0),
+        // 0.3125 of f16.
+        ("sparse:0.75", 5.0),
         ("sparse:0.75+affine:4:group=64", 2.094),
+        ("sparse:block=1x16:0.75", 4.25),
         ("codebook:2x8:group=8", 2.15),
     ] {
         let model = encoded(&folder, true, size, &w, encoding).unwrap();

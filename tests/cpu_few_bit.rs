@@ -4,14 +4,16 @@
 
 mod ops;
 
+use std::sync::Arc;
+
 use fewbit::cpu::Threads;
 use fewbit::cpu::simd::Level;
 use fewbit::graph::Attr;
 use fewbit::tensor::Tensor;
-use fewbit::weights::HalfFloat;
+use fewbit::weights::{Blocks, Encoded, HalfFloat};
 use half::f16;
 use ops::direct::COUNTS;
-use ops::encodings::{affine, palette};
+use ops::encodings::{affine, blocks, halves, palette, sparse_rows};
 use ops::few_bit::{Reference, check, integers, palettes};
 use ops::{Case, Random, attrs, dense, encoded};
 
@@ -54,6 +56,65 @@ fn half_precision() {
         for m in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17] {
             check(&weight, m, COUNTS);
         }
+    }
+}
+
+/// Rows that are empty, full and in between, around the kernels' steps, with values in half precision and in codes.
+#[test]
+fn sparse() {
+    let sizes = [(1, 1), (3, 31), (5, 64), (16, 65), (17, 127), (33, 128), (40, 200), (9, 1030), (70, 520)];
+    for (i, (n, k)) in sizes.into_iter().enumerate() {
+        for shares in [&[4][..], &[0, 16, 8, 1, 15], &[0], &[16]] {
+            let seed = (i + shares.len()) as u64;
+            for m in [1, 2, 4, 5, 8, 9, 65] {
+                check(&sparse_rows([n, k], shares, seed, |width| halves(n, width, seed)), m, COUNTS);
+            }
+            for m in [1, 3, 65] {
+                check(&sparse_rows([n, k], shares, seed, |width| affine(n, width, 8, 32, true, seed)), m, COUNTS);
+                check(&sparse_rows([n, k], shares, seed, |width| palette(n, width, 4, n, true, seed)), m, COUNTS);
+            }
+        }
+    }
+}
+
+/// Blocks of one row and of several, of columns around whole vectors and beyond the weight's; none of them and all.
+#[test]
+fn block_sparse() {
+    for (i, (n, k)) in [(1, 1), (5, 64), (17, 130), (33, 300), (70, 1030)].into_iter().enumerate() {
+        for (size, count) in [([1, 16], 3), ([16, 16], 2), ([4, 4], 1000), ([3, 5], 7), ([2, 33], 0), ([100, 2000], 1)]
+        {
+            let seed = i as u64;
+            for m in [1, 3, 16, 17] {
+                check(&blocks([n, k], size, count, seed, |width| halves(n, width, seed)), m, COUNTS);
+                check(&blocks([n, k], size, count, seed, |width| affine(n, width, 4, 32, true, seed)), m, COUNTS);
+            }
+        }
+    }
+}
+
+/// What a block-sparse weight stands for, and stored forms that are none.
+#[test]
+fn blocks_decode_to_their_places() {
+    let values =
+        Tensor::new([3, 4], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0].map(f16::from_f32));
+    let values: Arc<Encoded> = Arc::new(HalfFloat::new(vec![3, 4], values.unwrap()).unwrap().into());
+    let index = |of: &[u16]| Tensor::new([2, of.len() / 2], of).unwrap();
+    let blocks = |size, of: &[u16]| Blocks::new(vec![3, 5], size, index(of), values.clone());
+    let weight = Encoded::from(blocks([2, 2], &[0, 2, 1, 2]).unwrap());
+    let dense = weight.to_dense().unwrap().to_f32().unwrap();
+    assert_eq!(dense, [1.0, 2.0, 0.0, 0.0, 3.0, 5.0, 6.0, 0.0, 0.0, 7.0, 0.0, 0.0, 9.0, 10.0, 11.0]);
+    for (size, of, says) in [
+        ([2, 2], &[0, 3, 1, 2][..], "beyond 5 columns"),
+        ([2, 2], &[2, 0, 1, 2], "does not ascend"),
+        ([2, 2], &[1, 1, 1, 2], "does not ascend"),
+        ([2, 2], &[0, 1], "index"),
+        ([1, 2], &[0, 1, 0, 1], "index"),
+        ([2, 3], &[0, 1], "no blocks"),
+        ([0, 2], &[0, 1, 0, 1], "1 to 65535"),
+        ([2, 1 << 20], &[0, 1, 0, 1], "1 to 65535"),
+    ] {
+        let error = blocks(size, of).err().map(|e| e.to_string()).unwrap();
+        assert!(error.contains(says), "{error}");
     }
 }
 

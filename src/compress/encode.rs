@@ -1,12 +1,14 @@
 //! One weight into one encoding.
 
 use super::affine::AffineGrid;
+use super::blocks::BlockMask;
 use super::codebook;
 use super::dual::DualGrid;
 use super::elastic;
 use super::feedback::{Feedback, Statistics};
 use super::grid::{Grid, HalfGrid, Matrix};
 use super::palette::PaletteGrid;
+use super::prune::worth;
 use super::refit::{self, Tables};
 use super::round::{Places, round};
 use super::sparse::Mask;
@@ -15,7 +17,7 @@ use super::table::TableGrid;
 use super::vector_palette::VectorGrid;
 use crate::graph::Weight;
 use crate::tensor::{Shape, Tensor};
-use crate::weights::{Affine, Dual, Encoded, HalfFloat, Palette, Sparse};
+use crate::weights::{Affine, Blocks, Dual, Encoded, HalfFloat, Palette, Sparse};
 use crate::{Error, Result};
 
 /// What guides the rounding of a weight.
@@ -54,19 +56,30 @@ pub fn encode(weight: &Tensor, spec: &Spec, guide: Option<&Guide>) -> Result<Wei
 
 fn encode_matrix(shape: Shape, matrix: &Matrix, spec: &Spec, guide: Option<&Guide>) -> Result<Encoded> {
     let fed = guide.and_then(|g| Some((g.feedback?, g.statistics)));
-    let Spec::Sparse { pattern, values } = spec else {
-        // Channels that share statistics differ too much for what is fitted to the sum of all.
-        let tables = guide.filter(|g| g.refit && !g.statistics.shared).map(|g| g.statistics);
-        return encode_values(shape, matrix, spec, tables, &|grid| round(matrix, grid, None, fed));
+    // What was left out is made up for by what is rounded, too.
+    let rounded = |kept: &Matrix, values: &Spec, places: &dyn Places| {
+        let inner = vec![kept.rows, kept.cols];
+        encode_values(inner, kept, values, None, &|grid| round(matrix, grid, Some(places), fed))
     };
-    let mask = Mask::choose(matrix, *pattern);
-    let kept = mask.gather(matrix);
-    let places: &dyn Places = &mask;
-    let inner = vec![kept.rows, kept.cols];
-    // Feedback makes up for what was left out, too.
-    let values = encode_values(inner, &kept, values, None, &|grid| round(matrix, grid, Some(places), fed))?;
-    let two_of_four = *pattern == Pattern::TwoOfFour;
-    Ok(Sparse::new(shape, mask.into_tensor()?, values.into(), two_of_four)?.into())
+    match spec {
+        Spec::Sparse { pattern, values } => {
+            let (mask, kept) = Mask::choose(matrix, *pattern, fed.map(|(_, statistics)| statistics));
+            let values = rounded(&kept, values, &mask)?;
+            let two_of_four = *pattern == Pattern::TwoOfFour;
+            Ok(Sparse::new(shape, mask.into_tensor()?, values.into(), two_of_four)?.into())
+        }
+        Spec::Blocks { size, share, values } => {
+            let worth = fed.map(|(feedback, statistics)| worth(statistics, feedback));
+            let mask = BlockMask::choose(matrix, *size, *share, worth.as_deref())?;
+            let values = rounded(&mask.gather(matrix), values, &mask)?;
+            Ok(Blocks::new(shape, *size, mask.into_tensor()?, values.into())?.into())
+        }
+        _ => {
+            // Channels that share statistics differ too much for what is fitted to the sum of all.
+            let tables = guide.filter(|g| g.refit && !g.statistics.shared).map(|g| g.statistics);
+            encode_values(shape, matrix, spec, tables, &|grid| round(matrix, grid, None, fed))
+        }
+    }
 }
 
 /// `matrix` gives the grid its range, `round` the codes on it, `statistics` of the inputs the tables a second form.
@@ -115,7 +128,7 @@ fn encode_values(
             Dual::new(shape, group, codes, grid, channel)?.into()
         }
         Spec::Elastic => elastic::encode(shape, matrix)?.into(),
-        Spec::F32 | Spec::Sparse { .. } | Spec::LowRank { .. } | Spec::Auto { .. } => {
+        Spec::F32 | Spec::Sparse { .. } | Spec::Blocks { .. } | Spec::LowRank { .. } | Spec::Auto { .. } => {
             return Err(Error::Usage(format!("`{spec}` is no encoding of a single matrix")));
         }
     })

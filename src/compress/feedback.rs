@@ -126,19 +126,35 @@ impl Statistics {
 /// The upper Cholesky factor of `(H + damping)⁻¹`, ready to spread errors.
 pub struct Feedback {
     inputs: usize,
-    /// Inputs from the strongest to the weakest: what is rounded first has the most others to make up for it.
+    /// Inputs in the order of rounding.
     order: Vec<usize>,
     /// `[inputs, inputs]`, both in that order.
     factor: Vec<f32>,
 }
 
+/// What is rounded first has the most others to make up for it.
+fn strongest_first(statistics: &Statistics) -> Vec<usize> {
+    let strength = |i: usize| statistics.second[i * (statistics.inputs + 1)];
+    let mut order: Vec<usize> = (0..statistics.inputs).collect();
+    order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
+    order
+}
+
 impl Feedback {
     /// `None` where `H` is not positive definite even so (no samples, or values that are not finite).
     pub fn new(statistics: &Statistics) -> Option<Self> {
+        Self::in_order(statistics, strongest_first(statistics))
+    }
+
+    /// For weights that go: the weakest are the first, and the strongest can make up for all.
+    pub fn weakest_first(statistics: &Statistics) -> Option<Self> {
+        let mut order = strongest_first(statistics);
+        order.reverse();
+        Self::in_order(statistics, order)
+    }
+
+    fn in_order(statistics: &Statistics, order: Vec<usize>) -> Option<Self> {
         let n = statistics.inputs;
-        let strength = |i: usize| statistics.second[i * n + i];
-        let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
         let mut h: Vec<f64> = Vec::with_capacity(n * n);
         for &i in &order {
             h.extend(order.iter().map(|&j| f64::from(statistics.second[i * n + j])));
@@ -199,6 +215,15 @@ impl Feedback {
         let mut found = vec![0f32; rows.len()];
         for (out, row) in found.chunks_exact_mut(n.max(1)).zip(solved.chunks_exact(n.max(1))) {
             self.order.iter().zip(row).for_each(|(&i, v)| out[i] = *v);
+        }
+        found
+    }
+
+    /// The diagonal of `(H + damping)⁻¹`, `[inputs]`.
+    pub fn inverse_diagonal(&self) -> Vec<f32> {
+        let mut found = vec![0f32; self.inputs];
+        for row in self.factor.chunks_exact(self.inputs.max(1)) {
+            self.order.iter().zip(row).for_each(|(&input, f)| found[input] += f * f);
         }
         found
     }

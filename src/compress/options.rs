@@ -54,6 +54,17 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// `NAME=AxB`, both above 0 and below 2¹⁶.
+    pub fn take_pair(&mut self, name: &str) -> Result<Option<[usize; 2]>> {
+        let Some(at) = self.named.iter().position(|(n, _)| *n == name) else { return Ok(None) };
+        let (_, value) = self.named.remove(at);
+        let number = |text: &str| text.parse().ok().filter(|n| (1..1 << 16).contains(n));
+        let pair = value.split_once('x').and_then(|(a, b)| Some([number(a)?, number(b)?]));
+        let wrong =
+            || self.error(&format!("has `{name}={value}`, which are no two positive numbers, e.g. `{name}=16x16`"));
+        pair.map(Some).ok_or_else(wrong)
+    }
+
     pub fn group(&mut self, default: Option<usize>) -> Result<usize> {
         let given = self.take("group")?.or(default);
         given.ok_or_else(|| self.error("lacks `group=G`: how many weights along a row share a scale"))

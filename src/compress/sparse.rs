@@ -1,7 +1,9 @@
-//! Which weights of a row stay: those of the largest magnitude, or of the largest `|w| · ‖x‖` where calibration saw the
-//! inputs (Wanda, Sun et al. 2023).
+//! Which weights of a row stay. With error feedback those whose loss would cost most (`prune`); else those of the largest
+//! magnitude, or of the largest `|w| · ‖x‖` where it is known how much inputs matter (Wanda, Sun et al. 2023).
 
+use super::feedback::Statistics;
 use super::grid::Matrix;
+use super::prune::{prune, staying};
 use super::round::Places;
 use super::spec::Pattern;
 use crate::Result;
@@ -16,37 +18,24 @@ pub struct Mask {
 }
 
 impl Mask {
-    pub fn choose(matrix: &Matrix, pattern: Pattern) -> Self {
+    /// The mask, and the weights that stay, next to each other: as they are, or with statistics as the loss of the others
+    /// made them.
+    pub fn choose(matrix: &Matrix, pattern: Pattern, statistics: Option<&Statistics>) -> (Self, Matrix<'static>) {
         let (rows, cols) = (matrix.rows, matrix.cols);
-        let mut kept = Vec::new();
-        for row in 0..rows {
-            // Importance is the mean square of an input.
-            let scores = matrix.row(row).iter().zip(matrix.importance(row));
-            let scores: Vec<f32> = scores.map(|(w, i)| w.abs() * i.sqrt()).collect();
-            match pattern {
-                Pattern::TwoOfFour => {
-                    (0..cols).step_by(4).for_each(|at| kept.extend(largest(&scores, at..(at + 4).min(cols), 2)));
-                }
-                Pattern::Share(share) => {
-                    kept.extend(largest(&scores, 0..cols, (cols as f64 * (1.0 - share)).round() as usize));
-                }
-            }
-        }
-        Mask { rows, cols, width: kept.len() / rows.max(1), kept }
+        let pruned = statistics.and_then(|statistics| prune(matrix, pattern, statistics));
+        let (kept, changed) = pruned.unwrap_or_else(|| (largest_of_rows(matrix, pattern), matrix.data.to_vec()));
+        let mask = Mask { rows, cols, width: kept.len() / rows.max(1), kept };
+        let values = mask.gather(&changed, |row| matrix.importance(row));
+        (mask, values)
     }
 
-    /// The weights that stay, next to each other.
-    pub fn gather(&self, matrix: &Matrix) -> Matrix<'static> {
-        let columns = |row: usize| &self.kept[row * self.width..(row + 1) * self.width];
-        let pick = |of: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
-            (0..self.rows).flat_map(|row| columns(row).iter().map(move |&col| of(row, col))).collect()
-        };
-        Matrix {
-            rows: self.rows,
-            cols: self.width,
-            data: pick(&|row, col| matrix.row(row)[col]).into(),
-            importance: pick(&|row, col| matrix.importance(row)[col]),
-        }
+    fn gather<'a>(&self, data: &[f32], importance: impl Fn(usize) -> &'a [f32]) -> Matrix<'static> {
+        let rows = || self.kept.chunks(self.width.max(1)).enumerate();
+        let data = rows().flat_map(|(row, kept)| kept.iter().map(move |&col| data[row * self.cols + col]));
+        let data: Vec<f32> = data.collect();
+        let importance =
+            rows().flat_map(|(row, kept)| kept.iter().map(|&col| importance(row)[col]).collect::<Vec<_>>());
+        Matrix { rows: self.rows, cols: self.width, data: data.into(), importance: importance.collect() }
     }
 
     /// u8 `[rows, stride]`: LSB-first, 1 = stays.
@@ -74,6 +63,23 @@ impl Places for Mask {
     }
 }
 
+fn largest_of_rows(matrix: &Matrix, pattern: Pattern) -> Vec<usize> {
+    let mut kept = Vec::new();
+    for row in 0..matrix.rows {
+        // Importance is the mean square of an input.
+        let scores = matrix.row(row).iter().zip(matrix.importance(row));
+        let scores: Vec<f32> = scores.map(|(w, i)| w.abs() * i.sqrt()).collect();
+        match pattern {
+            Pattern::TwoOfFour => {
+                let fours = (0..matrix.cols).step_by(4).map(|at| at..(at + 4).min(matrix.cols));
+                fours.for_each(|four| kept.extend(largest(&scores, four, 2)));
+            }
+            Pattern::Share(share) => kept.extend(largest(&scores, 0..matrix.cols, staying(matrix.cols, share))),
+        }
+    }
+    kept
+}
+
 /// The `count` columns of `range` with the largest scores, ascending; of equal ones the first.
 fn largest(scores: &[f32], range: std::ops::Range<usize>, count: usize) -> Vec<usize> {
     let mut columns: Vec<usize> = range.collect();
@@ -91,10 +97,13 @@ mod tests {
     fn the_largest_stay() {
         let data = vec![1.0, -5.0, 3.0, 2.0, 0.5, 0.1];
         let matrix = Matrix { rows: 1, cols: 6, data: data.into(), importance: vec![1.0; 6] };
-        assert_eq!(Mask::choose(&matrix, Pattern::TwoOfFour).kept, [1, 2, 4, 5]);
-        assert_eq!(Mask::choose(&matrix, Pattern::Share(0.5)).kept, [1, 2, 3]);
+        assert_eq!(Mask::choose(&matrix, Pattern::TwoOfFour, None).0.kept, [1, 2, 4, 5]);
+        assert_eq!(Mask::choose(&matrix, Pattern::Share(0.5), None).0.kept, [1, 2, 3]);
         let weighted = Matrix { importance: vec![100.0, 1.0, 1.0, 1.0, 1.0, 1.0], ..matrix };
-        assert_eq!(Mask::choose(&weighted, Pattern::Share(0.5)).kept, [0, 1, 2]);
-        assert_eq!(Mask::choose(&weighted, Pattern::TwoOfFour).into_tensor().unwrap().bytes(), [0b110011, 0, 0, 0]);
+        assert_eq!(Mask::choose(&weighted, Pattern::Share(0.5), None).0.kept, [0, 1, 2]);
+        assert_eq!(
+            Mask::choose(&weighted, Pattern::TwoOfFour, None).0.into_tensor().unwrap().bytes(),
+            [0b110011, 0, 0, 0]
+        );
     }
 }

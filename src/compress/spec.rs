@@ -2,7 +2,11 @@
 //!
 //! `f32`, `f16`, `palette:BITS[:rows=R][:dim=D][:scale | :group=G]`, `affine:BITS:group=G[:sym]`, `nf4:group=G`,
 //! `fp4:group=G`, `mxfp4`, `codebook:MxB:group=G`, `dual:group=G`, `sparse:2of4[+ENCODING]`,
-//! `elastic`, `sparse:FRACTION[+ENCODING]`, `lowrank:FRACTION[+ENCODING]`, `auto:BITS`.
+//! `elastic`, `sparse:FRACTION[+ENCODING]`, `sparse:block=RxC:FRACTION[+ENCODING]`, `lowrank:FRACTION[+ENCODING]`,
+//! `auto:BITS`.
+//!
+//! FRACTION is the share of each row that is left out; with `block=RxC`, of the blocks of R rows and C columns in each
+//! row of blocks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,6 +54,12 @@ pub enum Spec {
         pattern: Pattern,
         values: Box<Spec>,
     },
+    /// Of blocks of `size` rows and columns, `share` of each row of blocks goes.
+    Blocks {
+        size: [usize; 2],
+        share: f64,
+        values: Box<Spec>,
+    },
     LowRank {
         /// Rank, as a share of the smaller side.
         share: f64,
@@ -92,6 +102,7 @@ const MX_GROUP: usize = 32;
 
 const FORMS: &str = "f32, f16, palette:BITS[:rows=R][:dim=D], affine:BITS:group=G[:sym], nf4:group=G, fp4:group=G, mxfp4, \
                      codebook:MxB:group=G, dual:group=G, elastic, sparse:2of4[+ENCODING], sparse:FRACTION[+ENCODING], \
+                     sparse:block=RxC:FRACTION[+ENCODING], \
                      lowrank:FRACTION[+ENCODING], auto:BITS";
 
 impl FromStr for Spec {
@@ -124,7 +135,7 @@ impl FromStr for Spec {
             _ => return Err(options.error(&format!("is not an encoding; there are {FORMS}"))),
         };
         options.finish()?;
-        if inner.is_some() && !matches!(spec, Spec::Sparse { .. } | Spec::LowRank { .. }) {
+        if inner.is_some() && !matches!(spec, Spec::Sparse { .. } | Spec::Blocks { .. } | Spec::LowRank { .. }) {
             return Err(options.error("has a `+`, which only `sparse` and `lowrank` take"));
         }
         Ok(spec)
@@ -164,24 +175,28 @@ fn codebook(options: &mut Options) -> Result<Spec> {
 }
 
 fn sparse(options: &mut Options, inner: Option<&str>) -> Result<Spec> {
-    let pattern = match options.flag("2of4") {
-        true => Pattern::TwoOfFour,
-        false => Pattern::Share(options.number(
-            "`2of4`, or the share of weights to leave out, e.g. `sparse:0.75`",
-            0.0,
-            1.0,
-        )?),
-    };
+    let (two_of_four, size) = (options.flag("2of4"), options.take_pair("block")?);
+    let what = "`2of4`, or the share of weights to leave out, e.g. `sparse:0.75` or `sparse:block=16x16:0.75`";
+    let share = if two_of_four { 0.5 } else { options.number(what, 0.0, 1.0)? };
     let values = inner.unwrap_or("f16").parse()?;
-    match values {
+    let values = match values {
         Spec::F32
         | Spec::Elastic
         | Spec::Sparse { .. }
+        | Spec::Blocks { .. }
         | Spec::LowRank { .. }
         | Spec::Auto { .. }
-        | Spec::Palette { dim: 2.., .. } => Err(options
-            .error(&format!("cannot keep its values as `{values}`; f16, palette, affine, nf4, codebook or dual can"))),
-        values => Ok(Spec::Sparse { pattern, values: Box::new(values) }),
+        | Spec::Palette { dim: 2.., .. } => {
+            let few = "f16, palette, affine, nf4, codebook or dual can";
+            return Err(options.error(&format!("cannot keep its values as `{values}`; {few}")));
+        }
+        values => Box::new(values),
+    };
+    match (two_of_four, size) {
+        (true, Some(_)) => Err(options.error("has `2of4` and `block=RxC`; one of them")),
+        (true, None) => Ok(Spec::Sparse { pattern: Pattern::TwoOfFour, values }),
+        (false, None) => Ok(Spec::Sparse { pattern: Pattern::Share(share), values }),
+        (false, Some(size)) => Ok(Spec::Blocks { size, share, values }),
     }
 }
 
@@ -227,6 +242,9 @@ impl fmt::Display for Spec {
             Spec::Elastic => write!(f, "elastic"),
             Spec::Sparse { pattern: Pattern::TwoOfFour, values } => write!(f, "sparse:2of4+{values}"),
             Spec::Sparse { pattern: Pattern::Share(share), values } => write!(f, "sparse:{share}+{values}"),
+            Spec::Blocks { size: [rows, cols], share, values } => {
+                write!(f, "sparse:block={rows}x{cols}:{share}+{values}")
+            }
             Spec::LowRank { share, factors } => write!(f, "lowrank:{share}+{factors}"),
             Spec::Auto { bits } => write!(f, "auto:{bits}"),
         }
@@ -256,6 +274,7 @@ mod tests {
             "elastic",
             "sparse:2of4+f16",
             "sparse:0.75+affine:4:group=32",
+            "sparse:block=1x16:0.75+palette:4",
             "lowrank:0.25+sparse:0.5+f16",
             "auto:3.5",
         ] {
@@ -289,6 +308,10 @@ mod tests {
             ("dual", "group=G"),
             ("sparse", "2of4"),
             ("sparse:1.5", "between 0 and 1"),
+            ("sparse:block=16:0.5", "block=16x16"),
+            ("sparse:block=0x16:0.5", "block=16x16"),
+            ("sparse:block=4x4", "between 0 and 1"),
+            ("sparse:2of4:block=4x4", "one of them"),
             ("sparse:0.5+f32", "f16"),
             ("sparse:0.5+elastic", "cannot keep its values"),
             ("elastic:4", "unknown option `4`"),

@@ -4,9 +4,13 @@
 #[cfg(target_arch = "x86_64")]
 use super::fewbit::{self, Source};
 use super::gemm::{Pack, PanelSpan, transpose, with_scratch};
+#[cfg(feature = "full")]
+use super::simd::expand;
 use super::simd::{Level, lookup, unpack};
 use crate::tensor::DType;
 use crate::weights::{Affine, Encoded, HalfFloat, Palette, Zero};
+#[cfg(feature = "full")]
+use crate::weights::{Blocks, Sparse};
 
 /// Codes that are spread at once: a stretch stays in the first-level cache between its two stages.
 const STRETCH: usize = 1024;
@@ -64,6 +68,11 @@ pub fn decode_row(level: Level, weight: &Encoded, row: usize, col: usize, out: &
             affine(level, w, row, col, out)
         }
         Encoded::HalfFloat(w) => half(level, w, row, col, out),
+        // A small browser build decodes these one by one.
+        #[cfg(feature = "full")]
+        Encoded::Sparse(w) => sparse(level, w, row, col, out),
+        #[cfg(feature = "full")]
+        Encoded::Blocks(w) => blocks(level, w, row, col, out),
         other => other.as_encoding().decode(row, col, out),
     }
 }
@@ -143,4 +152,29 @@ fn half(level: Level, w: &HalfFloat, row: usize, col: usize, out: &mut [f32]) {
     let stride = w.values().shape().last().copied().unwrap_or(0);
     let halves: &[u16] = bytemuck::cast_slice(w.values().bytes());
     lookup::widen(level, &halves[row * stride + col..], out);
+}
+
+#[cfg(feature = "full")]
+fn sparse(level: Level, w: &Sparse, row: usize, col: usize, out: &mut [f32]) {
+    let (before, end) = (w.ones_before(row, col), w.ones_before(row, col + out.len()));
+    // From where values can be decoded.
+    let start = before / 8 * 8;
+    with_scratch(end - start + expand::ROOM, |values| {
+        decode_row(level, w.values(), row, start, &mut values[..end - start]);
+        let row = expand::Row { mask: &w.row_mask(row)[col / 8..], values: &values[before - start..] };
+        expand::expand(level, row, out);
+    });
+}
+
+#[cfg(feature = "full")]
+fn blocks(level: Level, w: &Blocks, row: usize, col: usize, out: &mut [f32]) {
+    let (wide, end) = (w.block()[1], col + out.len());
+    out.fill(0.0);
+    for (i, &block) in w.of_row(row).iter().enumerate() {
+        let start = usize::from(block) * wide;
+        let (from, to) = (start.max(col), (start + wide).min(end));
+        if from < to {
+            decode_row(level, w.values(), row, i * wide + from - start, &mut out[from - col..to - col]);
+        }
+    }
 }

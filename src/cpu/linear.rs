@@ -84,6 +84,18 @@ fn few_bit(
     {
         return;
     }
+    #[cfg(feature = "full")]
+    if let Encoded::Blocks(weight) = weight
+        && super::blocks::product(threads, x, m, weight, &epilogue, out)
+    {
+        return;
+    }
+    #[cfg(all(target_arch = "x86_64", feature = "full"))]
+    if let Encoded::Sparse(weight) = weight
+        && super::sparse::product(threads, x, m, weight, &epilogue, out)
+    {
+        return;
+    }
     let source = Source::new(threads.level(), weight);
     if source.is_some_and(|source| fewbit::product(threads, x, m, &source, activations, &epilogue, out)) {
         return;

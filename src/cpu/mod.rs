@@ -6,6 +6,8 @@ pub mod attention;
 pub mod axis;
 pub mod binary;
 #[cfg(feature = "full")]
+pub mod blocks;
+#[cfg(feature = "full")]
 pub mod cached_attention;
 #[cfg(feature = "full")]
 pub mod caches;
@@ -62,6 +64,8 @@ pub mod shape;
 #[cfg(feature = "full")]
 pub mod signal;
 pub mod simd;
+#[cfg(all(target_arch = "x86_64", feature = "full"))]
+pub mod sparse;
 pub mod strided;
 pub mod threads;
 #[cfg(feature = "full")]

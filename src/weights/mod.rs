@@ -4,6 +4,8 @@
 //! `cols`; each row starts at a 32-bit boundary, so a kernel reads whole words and a file streams straight to the GPU.
 
 pub mod affine;
+#[cfg(any(feature = "cli", feature = "full"))]
+pub mod blocks;
 pub mod codebook;
 pub mod dual;
 #[cfg(any(feature = "cli", feature = "full"))]
@@ -85,10 +87,16 @@ encodings! {
     Sparse = "sparse",
     #[cfg(any(feature = "cli", feature = "full"))]
     Elastic = "elastic",
+    #[cfg(any(feature = "cli", feature = "full"))]
+    Blocks = "blocks",
 }
 
 /// Sparse weights whose values have one of the other encodings.
 pub type Sparse = sparse::Sparse<Encoded>;
+
+/// Block-sparse weights whose values have one of the other encodings.
+#[cfg(any(feature = "cli", feature = "full"))]
+pub type Blocks = blocks::Blocks<Encoded>;
 
 impl Encoding for Encoded {
     fn shape(&self) -> &[usize] {
@@ -165,6 +173,8 @@ impl Encoded {
     fn inner(&self) -> Option<&Encoded> {
         match self {
             Encoded::Sparse(sparse) => Some(sparse.values()),
+            #[cfg(any(feature = "cli", feature = "full"))]
+            Encoded::Blocks(blocks) => Some(blocks.values()),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use crate::tensor::{DType, Shape, Tensor};
 use crate::{Error, Result};
 
 /// Field of the stored form: columns of the values.
-const WIDTH: &str = "width";
+pub(super) const WIDTH: &str = "width";
 /// Field of the stored form: 1 for two of every four.
 const TWO_OF_FOUR: &str = "two_of_four";
 /// The stored form's name for the values.
@@ -35,7 +35,7 @@ impl<E: Nested> Sparse<E> {
         let &[value_rows, width] = values.shape() else {
             return Err(Error::Usage(format!("sparse values must be a matrix, got {:?}", values.shape())));
         };
-        if value_rows != rows || values.kind() == "sparse" {
+        if value_rows != rows || matches!(values.kind(), "sparse" | "blocks") {
             return Err(Error::Usage(format!("{value_rows} rows of {} are no values of {rows} rows", values.kind())));
         }
         for row in 0..rows {
@@ -55,7 +55,8 @@ impl<E: Nested> Sparse<E> {
         let (rows, _) = matrix(&shape)?;
         let kind = stored.word(VALUES)?;
         let inner = vec![rows, stored.field(WIDTH)?];
-        let values = (kind != "sparse").then(|| E::restore(kind, inner, &stored.below(VALUES))).flatten();
+        let values =
+            (!matches!(kind, "sparse" | "blocks")).then(|| E::restore(kind, inner, &stored.below(VALUES))).flatten();
         let values = values.unwrap_or_else(|| Err(Error::Unsupported(format!("sparse values as `{kind}`"))))?;
         let two_of_four = stored.opt_field(TWO_OF_FOUR).is_some_and(|n| n != 0);
         Self::new(shape, stored.part("mask")?, Arc::new(values), two_of_four)
@@ -83,16 +84,23 @@ impl<E: Nested> Sparse<E> {
     pub fn row_mask(&self, row: usize) -> &[u8] {
         row_bytes(&self.mask, row)
     }
+
+    /// How many of the first `cols` weights of a row are there.
+    pub fn ones_before(&self, row: usize, cols: usize) -> usize {
+        ones_before(self.row_mask(row), cols)
+    }
 }
 
-/// Ones among the first `count` bits.
+/// Ones among the first `count` bits, word by word.
 fn ones_before(mask: &[u8], count: usize) -> usize {
-    let whole: u32 = mask[..count / 8].iter().map(|b| b.count_ones()).sum();
+    let (words, bytes) = mask[..count / 8].as_chunks();
+    let words: u32 = words.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
+    let bytes: u32 = bytes.iter().map(|byte| byte.count_ones()).sum();
     let rest = match count % 8 {
         0 => 0,
         bits => (mask[count / 8] & ((1 << bits) - 1)).count_ones(),
     };
-    (whole + rest) as usize
+    (words + bytes + rest) as usize
 }
 
 impl<E: Nested> Encoding for Sparse<E> {

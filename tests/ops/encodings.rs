@@ -2,7 +2,7 @@
 
 use super::*;
 #[cfg(feature = "full")]
-use fewbit::weights::Elastic;
+use fewbit::weights::{Blocks, Elastic};
 use fewbit::weights::{Codebook, Dual, KQuant, Scale, Sparse, tables};
 
 /// Every encoding that a matrix `[rows, cols]` can have, with its name.
@@ -79,7 +79,11 @@ pub fn odd_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encode
     let table = grouped(rows, cols, &tables::IQ4_NL, 5, DType::F16, seed);
     let mut odd = vec![table, codebook(rows, cols, 2, 5, 4, seed), dual(rows, cols, 9, seed)];
     #[cfg(feature = "full")]
-    odd.push(elastic(rows, cols, seed).into());
+    {
+        odd.push(elastic(rows, cols, seed).into());
+        odd.push(blocks([rows, cols], [2, 8], cols.div_ceil(16), seed, |width| halves(rows, width, seed)));
+        odd.push(blocks([rows, cols], [1, 5], 3, seed, |width| affine(rows, width, 4, 32, true, seed)));
+    }
     odd.push(sparse(rows, cols, false, seed, |width| codebook(rows, width, 2, 5, 4, seed)));
     odd.push(sparse(rows, cols, true, seed, |width| palette(rows, width, 4, 3, false, seed)));
     odd.push(sparse(rows, cols, true, seed, |width| grouped(rows, width, &tables::NF4, 64, DType::F16, seed)));
@@ -117,7 +121,7 @@ fn factors(random: &mut Random, shape: &[usize], dtype: DType) -> Tensor {
     }
 }
 
-fn halves(rows: usize, cols: usize, seed: u64) -> Encoded {
+pub fn halves(rows: usize, cols: usize, seed: u64) -> Encoded {
     let padded = cols.next_multiple_of(2);
     let values: Vec<f16> = Random::new(seed).values(rows * padded).into_iter().map(f16::from_f32).collect();
     let values = Tensor::new([rows, padded], &values).unwrap();
@@ -205,6 +209,23 @@ fn dual(rows: usize, cols: usize, group: usize, seed: u64) -> Encoded {
 /// Half of the weights are there, or two of every four at most; `values` makes the matrix of so many columns.
 fn sparse(rows: usize, cols: usize, two_of_four: bool, seed: u64, values: impl Fn(usize) -> Encoded) -> Encoded {
     let mask = codes(&mut Random::new(seed + 2), rows, cols, 1);
+    masked([rows, cols], &mask, two_of_four, values)
+}
+
+/// Row `i` has `shares[i]` of its weights, in sixteenths, then from the first again.
+pub fn sparse_rows(shape: [usize; 2], shares: &[usize], seed: u64, values: impl Fn(usize) -> Encoded) -> Encoded {
+    let [rows, cols] = shape;
+    let mut random = Random::new(seed);
+    let stride = cols.div_ceil(32) * 4;
+    let mut mask = vec![0u8; rows * stride];
+    for (row, share) in mask.chunks_exact_mut(stride.max(1)).zip(shares.iter().cycle()) {
+        (0..cols).filter(|_| random.below(16) < *share).for_each(|col| row[col / 8] |= 1 << (col % 8));
+    }
+    masked(shape, &Tensor::new([rows, stride], &mask).unwrap(), false, values)
+}
+
+/// Of a random mask, at most two of every four if so said.
+fn masked([rows, cols]: [usize; 2], mask: &Tensor, two_of_four: bool, values: impl Fn(usize) -> Encoded) -> Encoded {
     let (stride, mut bytes) = (mask.shape()[1], mask.bytes().to_vec());
     let fewer = |quad: u8| if quad.count_ones() > 2 { quad & 0b0110 } else { quad };
     if two_of_four {
@@ -214,6 +235,29 @@ fn sparse(rows: usize, cols: usize, two_of_four: bool, seed: u64, values: impl F
     let width = bytes.chunks(stride.max(1)).map(ones).max().unwrap_or(0);
     let mask = Tensor::new([rows, stride], &bytes).unwrap();
     Sparse::new(vec![rows, cols], mask, Arc::new(values(width)), two_of_four).unwrap().into()
+}
+
+/// `count` blocks in each row of blocks, or as many as there are.
+#[cfg(feature = "full")]
+pub fn blocks(
+    [rows, cols]: [usize; 2],
+    size: [usize; 2],
+    count: usize,
+    seed: u64,
+    values: impl Fn(usize) -> Encoded,
+) -> Encoded {
+    let mut random = Random::new(seed);
+    let (high, across) = (rows.div_ceil(size[0]), cols.div_ceil(size[1]));
+    let count = count.min(across);
+    let mut index: Vec<u16> = Vec::new();
+    for _ in 0..high {
+        let mut all: Vec<u16> = (0..across as u16).collect();
+        let mut picked: Vec<u16> = (0..count).map(|_| all.remove(random.below(all.len()))).collect();
+        picked.sort_unstable();
+        index.extend(picked);
+    }
+    let index = Tensor::new([high, count], &index).unwrap();
+    Blocks::new(vec![rows, cols], size, index, Arc::new(values(count * size[1]))).unwrap().into()
 }
 
 /// Steps and offsets differ per row and form.

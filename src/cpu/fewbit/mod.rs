@@ -19,7 +19,7 @@ mod narrow;
 mod narrow_bytes;
 #[cfg(target_arch = "x86_64")]
 mod panel;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", feature = "full"))]
 pub mod parts;
 #[cfg(target_arch = "x86_64")]
 mod product;

@@ -20,6 +20,8 @@ mod x86;
 pub mod codes;
 pub mod decoding;
 pub mod depthwise;
+#[cfg(feature = "full")]
+pub mod expand;
 #[cfg(target_arch = "x86_64")]
 pub mod fewbit;
 #[cfg(feature = "cli")]

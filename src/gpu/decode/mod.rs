@@ -33,6 +33,8 @@ pub fn coded(e: &mut Emit, window: &Window) -> Result<Coded> {
         Encoded::Sparse(_) => Err(e.unsupported("sparse weights")),
         #[cfg(any(feature = "cli", feature = "full"))]
         Encoded::Elastic(_) => Err(e.unsupported("elastic weights without a precision")),
+        #[cfg(any(feature = "cli", feature = "full"))]
+        Encoded::Blocks(_) => Err(e.unsupported("block-sparse weights")),
     }
 }
 

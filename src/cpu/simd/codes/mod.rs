@@ -3,6 +3,8 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod bytes;
+#[cfg(feature = "full")]
+mod expand;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
@@ -84,6 +86,13 @@ pub fn byte_dot(row: &ByteRow, x: &ByteLine) -> f32 {
 pub fn unpack(bytes: &[u8], bits: usize, out: &mut [u8]) {
     // SAFETY: as above.
     unsafe { product::unpack::<Native>(bytes, &Layout::new(bits), out) }
+}
+
+/// `out[c]` = the next value where bit `c` of the mask, LSB-first, is 1, else 0; behind the last value there are four more.
+#[cfg(feature = "full")]
+pub fn expand(mask: &[u8], values: &[f32], out: &mut [f32]) {
+    // SAFETY: as above.
+    unsafe { expand::expand::<Native>(mask, values, out) }
 }
 
 #[cfg(test)]
