@@ -1,8 +1,8 @@
 //! Finds how many tokens each layer of a vision transformer can do without: a schedule as DiffRate's (Chen et al. 2023), found
 //! by measuring instead of by training.
 //!
-//! First each layer alone loses an eighth and three eighths of its patches, pruned or merged: two points of a power law of the
-//! output's error. Then tokens are taken away a few at a time where the laws promise the least error for the operations
+//! First each layer alone loses an eighth and three eighths of its patches: pruned, merged, or merged in pairs. These are two
+//! points of a power law of the output's error; the way that loses least is the layer's. Then tokens are taken away a few at a time where the laws promise the least error for the operations
 //! saved, until the budget is met. Last, layers are made to lose more or fewer than the laws say, the rest is filled up anew,
 //! and what measures better stays.
 
@@ -77,7 +77,10 @@ impl Law {
 enum Way {
     Prune,
     Merge,
+    Pair,
 }
+
+const WAYS: [Way; 3] = [Way::Prune, Way::Merge, Way::Pair];
 
 /// Multiplications by the numbers of tokens: `fixed + Σ before·(linear + square·before) + behind·forward`.
 struct Cost {
@@ -116,19 +119,18 @@ impl<'a, F: FnMut(usize, usize) -> Result<()>> Trial<'a, F> {
 
     fn search(&mut self, goal: Goal) -> Result<Found> {
         let layers = self.sizes.layers;
-        self.most = 4 * layers + 3 + 2 * layers * goal.rounds + 1;
+        self.most = 2 * WAYS.len() * layers + 3 + 2 * layers * goal.rounds + 1;
         let cost = self.cost()?;
         let budget = goal.share * self.dense as f64;
         let (laws, ways) = self.laws()?;
-        let least = self.sizes.pinned + 2;
-        let filled = |lost: Vec<usize>, free: &[bool]| fill(lost, free, &laws, &cost, self.sizes, least, budget);
+        let sizes = self.sizes;
+        let filled = |lost: Vec<usize>, free: &[bool]| fill(lost, free, &laws, &ways, &cost, sizes, budget);
         let Some(mut lost) = filled(vec![0; layers], &vec![true; layers]) else {
             return Err(Error::Usage(format!(
                 "{:.0} % of the multiplications cannot be reached by dropping tokens: ask for a larger share",
                 100.0 * goal.share
             )));
         };
-        let sizes = self.sizes;
         let mut found = self.measure(&schedule(&lost, &ways, sizes))?;
         let mut stride = (sizes.tokens / 12).max(1);
         for _ in 0..goal.rounds {
@@ -138,7 +140,7 @@ impl<'a, F: FnMut(usize, usize) -> Result<()>> Trial<'a, F> {
                     let mut free = vec![true; layers];
                     let mut start = vec![0; layers];
                     (free[layer], start[layer]) = (false, wanted);
-                    let Some(candidate) = fill(start, &free, &laws, &cost, sizes, least, budget) else { continue };
+                    let Some(candidate) = filled(start, &free) else { continue };
                     if candidate == lost {
                         continue;
                     }
@@ -186,18 +188,21 @@ impl<'a, F: FnMut(usize, usize) -> Result<()>> Trial<'a, F> {
         let points = [1, 3].map(|eighths| ((tokens - pinned) * eighths / 8).max(eighths));
         let (mut laws, mut ways) = (Vec::new(), Vec::new());
         for layer in 0..layers {
-            let mut errors = [[0f64; 2]; 2];
-            for (errors, way) in errors.iter_mut().zip([Way::Prune, Way::Merge]) {
+            let mut best: Option<([f64; 2], Way)> = None;
+            for way in WAYS {
+                let mut errors = [0f64; 2];
                 for (error, &point) in errors.iter_mut().zip(&points) {
                     let mut lost = vec![0; layers];
                     lost[layer] = point;
                     *error = self.measure(&schedule(&lost, &vec![way; layers], self.sizes))?.error;
                 }
+                if best.is_none_or(|(least, _)| errors[1] < least[1]) {
+                    best = Some((errors, way));
+                }
             }
-            let merge = errors[1][1] < errors[0][1];
-            let [near, far] = errors[usize::from(merge)];
+            let Some(([near, far], way)) = best else { continue };
             laws.push(Law::through([(points[0] as f64, near), (points[1] as f64, far)]));
-            ways.push(if merge { Way::Merge } else { Way::Prune });
+            ways.push(way);
         }
         Ok((laws, ways))
     }
@@ -227,14 +232,25 @@ fn first_output(session: &mut Session, sample: &[(String, Tensor)]) -> Result<Ve
 /// Tokens lost by layer as numbers of tokens kept.
 fn schedule(lost: &[usize], ways: &[Way], sizes: Sizes) -> Schedule {
     let mut now = sizes.tokens;
-    let (mut prune, mut merge) = (Vec::new(), Vec::new());
-    for (lost, way) in lost.iter().zip(ways) {
+    let (mut prune, mut merge, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    for (&lost, way) in lost.iter().zip(ways) {
         let kept = now - lost;
-        prune.push(if *way == Way::Prune { kept } else { now });
+        prune.push(if *way == Way::Merge { now } else { kept });
         merge.push(kept);
+        pairs.push(if *way == Way::Pair { lost } else { 0 });
         now = kept;
     }
-    Schedule { prune, merge }
+    Schedule { prune, merge, pairs }
+}
+
+/// Whether two patches stay, and every layer with pairs has as many.
+fn possible(lost: &[usize], ways: &[Way], sizes: Sizes) -> bool {
+    let mut now = sizes.tokens - sizes.pinned;
+    lost.iter().zip(ways).all(|(&lost, way)| {
+        let most = if *way == Way::Pair { now / 2 } else { now };
+        now = now.saturating_sub(lost);
+        lost <= most && now >= 2
+    })
 }
 
 /// Takes tokens from the layers that are `free` until the budget is met; `None` where that is impossible.
@@ -242,21 +258,20 @@ fn fill(
     mut lost: Vec<usize>,
     free: &[bool],
     laws: &[Law],
+    ways: &[Way],
     cost: &Cost,
     sizes: Sizes,
-    least: usize,
     budget: f64,
 ) -> Option<Vec<usize>> {
     let unit = (sizes.tokens / 100).max(1);
-    if lost.iter().sum::<usize>() + least > sizes.tokens {
+    if !possible(&lost, ways, sizes) {
         return None;
     }
     let layers = lost.len();
     let mut now = macs(&lost, cost, sizes.tokens);
     while now > budget {
-        let room = lost.iter().sum::<usize>() + unit + least <= sizes.tokens;
         // A token more from one layer; or, since each is lost only once, earlier instead of later.
-        let more = (0..layers).filter(|_| room).map(|layer| (layer, None));
+        let more = (0..layers).map(|layer| (layer, None));
         let earlier = (0..layers).flat_map(|layer| (layer + 1..layers).map(move |from| (layer, Some(from))));
         let changed = |(layer, from): (usize, Option<usize>)| {
             let mut to = lost.clone();
@@ -267,7 +282,7 @@ fn fill(
                 price -= laws[from].at(lost[from]) - laws[from].at(to[from]);
             }
             let after = macs(&to, cost, sizes.tokens);
-            Some((to, after, price / (now - after)))
+            possible(&to, ways, sizes).then(|| (to, after, price / (now - after)))
         };
         let allowed = |&(layer, from): &(usize, Option<usize>)| free[layer] && from.is_none_or(|from| free[from]);
         (lost, now, _) = more.chain(earlier).filter(allowed).filter_map(changed).min_by(|a, b| a.2.total_cmp(&b.2))?;

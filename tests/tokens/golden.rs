@@ -71,3 +71,17 @@ fn class_tokens() {
 fn states_of_all_tokens() {
     check("dinov2-registers", "last_hidden_state");
 }
+
+/// A schedule of pairs alone is ToMe.
+#[test]
+fn pairs_of_a_schedule() {
+    let model = Model::open(folder("vit")).unwrap();
+    let pixels = &expected("vit")["pixel_values"];
+    let mut session = Session::new(&model, &super::device()).unwrap();
+    let mut logits = |method: Method| {
+        session.set_tokens(Some(Tokens { method, map: false }));
+        session.run(&[("pixel_values", pixels)]).unwrap()[0].1.to_f32().unwrap()
+    };
+    let schedule = Schedule { prune: vec![0; 5], merge: vec![0; 5], pairs: vec![4; 5] };
+    assert_eq!(logits(Method::DiffRate(schedule)), logits(Method::Tome(4)));
+}

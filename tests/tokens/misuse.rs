@@ -26,7 +26,7 @@ fn refused(model: &Model, input: &str, pixels: &Tensor, method: Method, said: &s
 }
 
 fn schedule(prune: &[usize], merge: &[usize]) -> Method {
-    Method::DiffRate(Schedule { prune: prune.to_vec(), merge: merge.to_vec() })
+    Method::DiffRate(Schedule { prune: prune.to_vec(), merge: merge.to_vec(), pairs: vec![] })
 }
 
 #[test]
@@ -42,15 +42,16 @@ fn schedules_of_another_model() {
 fn schedule_files() {
     for (text, said) in [
         ("{", "no JSON"),
-        ("[]", "`prune` must list"),
-        (r#"{"prune": [1, -2], "merge": [1, 2]}"#, "`prune` must list"),
-        (r#"{"prune": [1, 2], "merge": "all"}"#, "`merge` must list"),
+        ("[]", "`prune` must list a number"),
+        (r#"{"prune": [1, -2], "merge": [1, 2]}"#, "`prune` must list a number"),
+        (r#"{"prune": [1, 2], "merge": "all"}"#, "`merge` must list a number"),
+        (r#"{"prune": [1], "merge": [1], "pairs": [1, 2]}"#, "`pairs` of 2"),
         (r#"{"prune": [1, 2], "merge": [1]}"#, "`prune` is of 2 layers, `merge` of 1"),
     ] {
         let error = Schedule::read(text, "s.json").unwrap_err().to_string();
         assert!(error.contains(said) && error.contains("s.json"), "{error}");
     }
-    let good = Schedule { prune: vec![9, 7], merge: vec![8, 5] };
+    let good = Schedule { prune: vec![9, 7], merge: vec![8, 5], pairs: vec![0, 3] };
     assert_eq!(Schedule::read(&good.to_json().to_string(), "").unwrap(), good);
 }
 

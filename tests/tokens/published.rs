@@ -47,7 +47,7 @@ fn macs(layers: &[[u64; 2]], width: u64, patch: u64) -> u64 {
 #[test]
 fn counts_of_published_schedules() {
     for &(name, layers, width, patch, [reduced, dense], prune, merge) in PUBLISHED {
-        let method = Method::DiffRate(Schedule { prune: prune.to_vec(), merge: merge.to_vec() });
+        let method = Method::DiffRate(Schedule { prune: prune.to_vec(), merge: merge.to_vec(), pairs: vec![] });
         let count = (224 / patch as usize).pow(2) + 1;
         let steps = method.steps(layers, count, 1).unwrap();
         // They are given to a tenth; where that is coarser than a thousandth, nothing finer can be asked.

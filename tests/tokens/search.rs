@@ -56,7 +56,7 @@ fn a_schedule_within_its_budget() {
     // As many tokens less in every layer, for no fewer multiplications.
     let even = |lost: usize| -> Schedule {
         let kept: Vec<usize> = (1..=5).map(|layer| 36 - lost * layer).collect();
-        Schedule { prune: kept.clone(), merge: kept }
+        Schedule { prune: kept.clone(), merge: kept, pairs: vec![] }
     };
     let rival = (0..7).map(even).find(|s| measured(&mut session, &samples[..1], s).1 <= found.macs).unwrap();
     let rival = (1..7).map(even).take_while(|s| *s != rival).last().unwrap_or(rival);

@@ -19,11 +19,14 @@ pub enum Method {
     DiffRate(Schedule),
 }
 
-/// Tokens, class token included, that each layer keeps after pruning, and of these after merging.
+/// Tokens, class token included, that each layer keeps after pruning, and of these after merging: the form in which DiffRate
+/// publishes them. Beyond it a layer may merge pairs of like tokens as ToMe does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     pub prune: Vec<usize>,
     pub merge: Vec<usize>,
+    /// Pairs that each layer merges. A layer with pairs does nothing else; of no layers: no pairs.
+    pub pairs: Vec<usize>,
 }
 
 /// What happens to a layer's tokens; numbers are of tokens.
@@ -49,24 +52,38 @@ impl Step {
 }
 
 impl Schedule {
-    /// Reads `{"prune": […], "merge": […]}`; `file` names it in messages.
+    /// Reads `{"prune": […], "merge": […]}`, perhaps with `"pairs": […]`; `file` names it in messages.
     pub fn read(text: &str, file: &str) -> Result<Self> {
         let root: Value = serde_json::from_str(text).map_err(|e| Error::format(file, format!("is no JSON: {e}")))?;
         let list = |name: &str| -> Result<Vec<usize>> {
             let whole = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
             let found = root.get(name).and_then(Value::as_array).and_then(|a| a.iter().map(whole).collect());
-            found.ok_or_else(|| Error::format(file, format!("`{name}` must list how many tokens each layer keeps")))
+            found.ok_or_else(|| Error::format(file, format!("`{name}` must list a number of tokens for each layer")))
         };
-        let schedule = Schedule { prune: list("prune")?, merge: list("merge")? };
-        if schedule.prune.len() != schedule.merge.len() {
-            let (p, m) = (schedule.prune.len(), schedule.merge.len());
-            return Err(Error::format(file, format!("`prune` is of {p} layers, `merge` of {m}")));
+        let pairs = if root.get("pairs").is_some() { list("pairs")? } else { Vec::new() };
+        let schedule = Schedule { prune: list("prune")?, merge: list("merge")?, pairs };
+        let layers = schedule.prune.len();
+        for (name, list) in [("merge", &schedule.merge), ("pairs", &schedule.pairs)] {
+            if list.len() != layers && !(name == "pairs" && list.is_empty()) {
+                let found = list.len();
+                return Err(Error::format(file, format!("`prune` is of {layers} layers, `{name}` of {found}")));
+            }
         }
         Ok(schedule)
     }
 
     pub fn to_json(&self) -> Value {
-        json!({"prune": self.prune, "merge": self.merge})
+        let mut root = json!({"prune": self.prune, "merge": self.merge});
+        if self.pairs.iter().any(|&pairs| pairs > 0) {
+            root["pairs"] = json!(self.pairs);
+        }
+        root
+    }
+
+    /// Ranks by the class token's attention are asked for.
+    fn ranks(&self) -> bool {
+        let pairs = |layer: usize| self.pairs.get(layer).is_some_and(|&pairs| pairs > 0);
+        (0..self.prune.len()).any(|layer| !pairs(layer))
     }
 }
 
@@ -104,7 +121,12 @@ impl Method {
 
     /// By layer, for so many tokens of which the first `pinned` are no patches; `None` where nothing happens.
     pub fn steps(&self, layers: usize, tokens: usize, pinned: usize) -> Result<Vec<Option<Step>>> {
-        if pinned == 0 && !matches!(self, Method::Tome(_)) {
+        let ranks = match self {
+            Method::Tome(_) => false,
+            Method::DiffRate(schedule) => schedule.ranks(),
+            Method::TopK(_) | Method::Evit(_) => true,
+        };
+        if pinned == 0 && ranks {
             return Err(Error::Usage(
                 "the model has no class token to rank patches by; use `--tokens tome:PAIRS`".into(),
             ));
@@ -138,12 +160,11 @@ impl Method {
                 let step = if fuse { Step::Fuse { keep } } else { Step::Rank { keep, seen: keep } };
                 Ok((keep < tokens).then_some(step))
             }
-            Method::Tome(pairs) => {
-                let seeking = (pinned..tokens).filter(|t| t.is_multiple_of(2)).count();
-                let merge = (*pairs).min(seeking).min(patches - seeking);
-                Ok((merge > 0).then_some(Step::Pair { merge }))
-            }
+            Method::Tome(pairs) => Ok(paired(*pairs, tokens, pinned)),
             Method::DiffRate(schedule) => {
+                if let Some(&pairs) = schedule.pairs.get(layer).filter(|&&pairs| pairs > 0) {
+                    return Ok(paired(pairs, tokens, pinned));
+                }
                 // Published schedules rise again in places.
                 let seen = schedule.prune[layer].min(tokens);
                 let keep = schedule.merge[layer].min(seen);
@@ -157,4 +178,11 @@ impl Method {
             }
         }
     }
+}
+
+/// So many pairs, or as many as there are.
+fn paired(pairs: usize, tokens: usize, pinned: usize) -> Option<Step> {
+    let seeking = (pinned..tokens).filter(|t| t.is_multiple_of(2)).count();
+    let merge = pairs.min(seeking).min(tokens.saturating_sub(pinned) - seeking);
+    (merge > 0).then_some(Step::Pair { merge })
 }
