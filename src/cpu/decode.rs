@@ -56,6 +56,10 @@ impl Pack for EncodedRows<'_> {
 
 /// Columns `col .. col + out.len()` of `row` as f32: what `Encoding::decode` defines, faster.
 pub fn decode_row(level: Level, weight: &Encoded, row: usize, col: usize, out: &mut [f32]) {
+    // Of sparse weights a row may hold none, and no scales then.
+    if out.is_empty() {
+        return;
+    }
     if !col.is_multiple_of(8) {
         return weight.as_encoding().decode(row, col, out);
     }
