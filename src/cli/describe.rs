@@ -11,8 +11,7 @@ use serde_json::json;
 use super::global::Global;
 use super::print;
 use crate::audio::Sound;
-use crate::graph::Model;
-use crate::runtime::Activations;
+use crate::runtime::Device;
 use crate::tasks::describe::PROMPT;
 use crate::tasks::{Describer, generate};
 use crate::text::Sampling;
@@ -51,28 +50,25 @@ impl Options {
     }
 }
 
-/// How a model is run.
-pub struct Run<'a> {
-    pub model: &'a Model,
-    pub seed: u64,
-    pub activations: Activations,
-}
-
-pub fn run(global: &Global, options: &Options, file: &Path, run: &Run) -> Result<()> {
-    let device = global.device()?;
+pub fn run(
+    global: &Global,
+    options: &Options,
+    seed: u64,
+    file: &Path,
+    describer: &mut Describer,
+    device: &Device,
+) -> Result<()> {
     let photo = Photo::open(file).map_err(|e| match !is_photo(file) && Sound::open(file).is_ok() {
         true => Error::Usage(format!("{} is sound, and the model sees: it takes a photo", file.display())),
         false => e,
     })?;
-    let mut describer = Describer::new(run.model, &device)?;
-    describer.set_activations(run.activations);
     let default = generate::Options::default();
     let how = generate::Options {
         max_tokens: options.max_tokens.unwrap_or(default.max_tokens),
         sampling: Sampling {
             temperature: options.temperature.unwrap_or(default.sampling.temperature),
             top_p: options.top_p.unwrap_or(default.sampling.top_p),
-            seed: run.seed,
+            seed,
             ..default.sampling.clone()
         },
         ..default

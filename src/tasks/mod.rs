@@ -8,6 +8,8 @@ pub mod ahead;
 pub mod beams;
 #[cfg(feature = "audio")]
 pub mod caption;
+#[cfg(feature = "audio")]
+mod captioner;
 pub mod classify;
 #[cfg(feature = "cli")]
 pub mod compare;
@@ -39,7 +41,9 @@ mod whisper_tokens;
 pub mod windows;
 
 #[cfg(feature = "audio")]
-pub use caption::Captioner;
+pub use caption::Transcriber;
+#[cfg(feature = "audio")]
+pub use captioner::Captioner;
 pub use classify::{Classifier, Prediction};
 #[cfg(feature = "full")]
 pub use decoder::Decoder;
