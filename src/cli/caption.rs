@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// A model that sees (Qwen2-VL, SmolVLM, Idefics 3, LLaVA), or a Whisper model
+    /// A model that sees (Qwen2-VL, SmolVLM, Idefics 3, LLaVA, MacCap), or a Whisper model
     model: PathBuf,
     /// A photo, or a WAV, MP3, FLAC or Ogg Vorbis file
     #[arg(value_name = "IMAGE|AUDIO")]

@@ -23,6 +23,8 @@ pub mod describe;
 pub mod generate;
 #[cfg(feature = "text")]
 pub mod language;
+#[cfg(feature = "text")]
+mod noise;
 #[cfg(all(feature = "full", feature = "cli"))]
 pub mod perplexity;
 #[cfg(feature = "full")]
