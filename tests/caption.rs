@@ -13,7 +13,7 @@ use fewbit::compress::{Rules, Sample, compress};
 use fewbit::graph::{Model, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tasks::caption::{Caption, Options};
-use fewbit::tasks::{Captioner, sound_windows};
+use fewbit::tasks::{Transcriber, sound_windows};
 use fewbit::tensor::Tensor;
 use serde::Deserialize;
 
@@ -69,10 +69,10 @@ fn samples(clip: &Clip) -> Vec<f32> {
     samples
 }
 
-fn captioned(captioner: &mut Captioner, samples: &[f32], options: &Options) -> Caption {
+fn captioned(transcriber: &mut Transcriber, samples: &[f32], options: &Options) -> Caption {
     let mut sound = Sound::from_samples(samples.to_vec(), RATE).unwrap();
     let mut streamed = String::new();
-    let caption = captioner.caption(&mut sound, options, |segment| {
+    let caption = transcriber.caption(&mut sound, options, |segment| {
         streamed += &segment.text;
         ControlFlow::Continue(())
     });
@@ -116,12 +116,12 @@ fn lost(want: &[String], got: &[String]) -> Vec<String> {
 #[test]
 fn greedy_ids_are_the_references() {
     let Some(model) = whisper() else { return };
-    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let mut transcriber = Transcriber::new(&model, &device()).unwrap();
     // A GPU that computes on the CPU takes a second for some tokens.
     for clip in clips().iter().take(if on_gpu() { 1 } else { usize::MAX }) {
         let mut samples = samples(clip);
         samples.truncate(30 * RATE as usize);
-        let caption = captioned(&mut captioner, &samples, &Options::default());
+        let caption = captioned(&mut transcriber, &samples, &Options::default());
         assert_eq!((&caption.ids, &caption.text), (&clip.tokens, &clip.text), "{}", clip.file);
         assert_eq!(caption.segments.len(), 1);
     }
@@ -129,7 +129,7 @@ fn greedy_ids_are_the_references() {
         let nodes = session.report().unwrap().nodes.into_iter();
         nodes.filter(|n| on_gpu() && n.place != "gpu").map(|n| n.name).collect::<Vec<_>>()
     };
-    assert_eq!(captioner.sessions().map(on_host), [const { Vec::<String>::new() }; 2]);
+    assert_eq!(transcriber.sessions().map(on_host), [const { Vec::<String>::new() }; 2]);
 }
 
 /// The reference's features are of the clips as they were before they were stored with loss.
@@ -154,12 +154,12 @@ fn features_are_the_references() {
 #[test]
 fn sound_longer_than_a_window() {
     let Some(model) = whisper().filter(|_| !on_gpu()) else { return };
-    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let mut transcriber = Transcriber::new(&model, &device()).unwrap();
     let clips = clips();
     let order = [&clips[1], &clips[0], &clips[0]];
     let all: Vec<f32> = order.iter().flat_map(|clip| samples(clip)).collect();
     assert!(all.len() > 70 * RATE as usize);
-    let caption = captioned(&mut captioner, &all, &Options::default());
+    let caption = captioned(&mut transcriber, &all, &Options::default());
     let want: Vec<String> = order.iter().flat_map(|clip| words(&clip.text)).collect();
     let lost = lost(&want, &words(&caption.text));
     assert!(lost.is_empty(), "{lost:?} of {}", caption.text);
@@ -176,17 +176,17 @@ fn sound_longer_than_a_window() {
 #[test]
 fn times_of_one_window_and_silence() {
     let Some(model) = whisper().filter(|_| !on_gpu()) else { return };
-    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let mut transcriber = Transcriber::new(&model, &device()).unwrap();
     let clip = &clips()[0];
     let timed = Options { timestamps: true, ..Options::default() };
-    let caption = captioned(&mut captioner, &samples(clip), &timed);
+    let caption = captioned(&mut transcriber, &samples(clip), &timed);
     assert!(caption.segments.len() >= 4, "{:?}", caption.segments);
     assert!(lost(&words(&clip.text), &words(&caption.text)).is_empty(), "{}", caption.text);
     // The caller may have had enough.
     let mut sound = Sound::from_samples(samples(clip), RATE).unwrap();
-    let stopped = captioner.caption(&mut sound, &timed, |_| ControlFlow::Break(())).unwrap();
+    let stopped = transcriber.caption(&mut sound, &timed, |_| ControlFlow::Break(())).unwrap();
     assert_eq!(stopped.segments, caption.segments[..1]);
-    let silence = captioned(&mut captioner, &vec![0.0; 5 * RATE as usize], &Options::default());
+    let silence = captioned(&mut transcriber, &vec![0.0; 5 * RATE as usize], &Options::default());
     assert!(words(&silence.text).len() < 4, "{}", silence.text);
 }
 
@@ -208,7 +208,7 @@ fn few_bits_hear_as_much() {
     // 37.8 million weights, and 2 MB of tokenizer.
     assert!(bytes < 46_000_000, "{bytes} bytes");
     let clip = &clips()[0];
-    let caption = captioned(&mut Captioner::new(&small, &device()).unwrap(), &samples(clip), &Options::default());
+    let caption = captioned(&mut Transcriber::new(&small, &device()).unwrap(), &samples(clip), &Options::default());
     assert!(lost(&words(&clip.text), &words(&caption.text)).is_empty(), "{}", caption.text);
 }
 
@@ -227,11 +227,11 @@ fn logits(model: &Model, samples: &[Sample]) -> Vec<f32> {
 #[test]
 fn sound_guides_rounding() {
     let Some(model) = whisper().filter(|_| !on_gpu()) else { return };
-    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let mut transcriber = Transcriber::new(&model, &device()).unwrap();
     let clips = clips();
     let mut windows = |clip: &Clip| {
         let mut sound = Sound::from_samples(samples(clip), RATE).unwrap();
-        sound_windows(&model, &mut captioner, &mut sound).unwrap()
+        sound_windows(&model, &mut transcriber, &mut sound).unwrap()
     };
     let (unseen, seen) = (windows(&clips[0]), windows(&clips[1]));
     // The second clip is longer than a window, so that it has times.
@@ -259,18 +259,18 @@ fn sound_guides_rounding() {
 
 #[test]
 fn what_cannot_be_heard_is_refused() {
-    let error = Captioner::new(&Model::default(), &Device::cpu(1).unwrap()).err().unwrap().to_string();
+    let error = Transcriber::new(&Model::default(), &Device::cpu(1).unwrap()).err().unwrap().to_string();
     assert!(error.contains("no input of sound"), "{error}");
     let Some(mut model) = whisper().filter(|_| !on_gpu()) else { return };
-    let mut captioner = Captioner::new(&model, &device()).unwrap();
+    let mut transcriber = Transcriber::new(&model, &device()).unwrap();
     let mut refused = |samples: &[f32], options: &Options| {
         let mut sound = Sound::from_samples(samples.to_vec(), RATE).unwrap();
-        captioner.caption(&mut sound, options, |_| ControlFlow::Continue(())).unwrap_err().to_string()
+        transcriber.caption(&mut sound, options, |_| ControlFlow::Continue(())).unwrap_err().to_string()
     };
     assert!(refused(&[], &Options::default()).contains("no samples"));
     let german = Options { language: Some("de".into()), ..Options::default() };
     assert!(refused(&[0.1; 8_000], &german).contains("English alone"));
     model.manifest.extra.shift_remove("tokenizer");
-    let error = Captioner::new(&model, &device()).err().unwrap().to_string();
+    let error = Transcriber::new(&model, &device()).err().unwrap().to_string();
     assert!(error.contains("no tokenizer"), "{error}");
 }

@@ -7,6 +7,8 @@
 mod decoder;
 #[path = "hf/encoder.rs"]
 mod encoder;
+#[path = "hf/maccap.rs"]
+mod maccap;
 #[path = "hf/vision_language.rs"]
 mod vision_language;
 

@@ -10,16 +10,14 @@ use serde_json::json;
 use super::global::Global;
 use super::{describe, models, print};
 use crate::audio::Sound;
-use crate::graph::Model;
-use crate::models::vision_language;
-use crate::runtime::Activations;
-use crate::tasks::Captioner;
+use crate::runtime::{Activations, Device};
 use crate::tasks::caption::{self, Segment};
+use crate::tasks::{Captioner, Transcriber};
 use crate::{Error, Result};
 
 #[derive(Args)]
 pub struct Options {
-    /// A model that sees (Qwen2-VL, SmolVLM, Idefics 3, LLaVA), or a Whisper model
+    /// A model that sees (Qwen2-VL, SmolVLM, Idefics 3, LLaVA, MacCap), or a Whisper model
     model: PathBuf,
     /// A photo, or a WAV, MP3, FLAC or Ogg Vorbis file
     #[arg(value_name = "IMAGE|AUDIO")]
@@ -45,26 +43,29 @@ pub struct Options {
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     let model = models::open(&options.model)?;
-    if vision_language::parts(&model.graph).is_some() {
-        if options.timestamps || options.translate || options.language.is_some() {
-            let what = "--timestamps, --language and --translate are for sound, and the model sees";
-            return Err(Error::Usage(what.into()));
+    let device = global.device()?;
+    let mut captioner = Captioner::new(&model, &device)?;
+    captioner.set_activations(options.activations);
+    match &mut captioner {
+        Captioner::Sees(describer) => {
+            if options.timestamps || options.translate || options.language.is_some() {
+                let what = "--timestamps, --language and --translate are for sound, and the model sees";
+                return Err(Error::Usage(what.into()));
+            }
+            describe::run(global, &options.describe, options.seed, &options.file, describer, &device)
         }
-        let run = describe::Run { model: &model, seed: options.seed, activations: options.activations };
-        return describe::run(global, &options.describe, &options.file, &run);
+        Captioner::Hears(transcriber) => {
+            options.describe.check_unused()?;
+            hear(global, options, transcriber, &device)
+        }
     }
-    options.describe.check_unused()?;
-    hear(global, options, &model)
 }
 
-fn hear(global: &Global, options: &Options, model: &Model) -> Result<()> {
-    let device = global.device()?;
-    let mut captioner = Captioner::new(model, &device)?;
+fn hear(global: &Global, options: &Options, transcriber: &mut Transcriber, device: &Device) -> Result<()> {
     let mut sound = Sound::open(&options.file).map_err(|e| match describe::is_photo(&options.file) {
         true => Error::Usage(format!("{} is a photo, and the model hears: it takes sound", options.file.display())),
         false => e,
     })?;
-    captioner.set_activations(options.activations);
     let how = caption::Options {
         timestamps: options.timestamps,
         language: options.language.clone(),
@@ -86,7 +87,7 @@ fn hear(global: &Global, options: &Options, model: &Model) -> Result<()> {
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let start = Instant::now();
-    let caption = captioner.caption(&mut sound, &how, show)?;
+    let caption = transcriber.caption(&mut sound, &how, show)?;
     let time_ms = start.elapsed().as_secs_f64() * 1e3;
     written?;
     if global.json {

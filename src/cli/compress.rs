@@ -118,12 +118,12 @@ fn windows(file: &Path, model: &Model) -> Result<Vec<Sample>> {
 #[cfg(feature = "audio")]
 fn heard(path: &Path, model: &Model, device: &Device) -> Result<Vec<Sample>> {
     let files = if path.is_file() { vec![path.to_path_buf()] } else { models::files(path)? };
-    let mut captioner = crate::tasks::Captioner::new(model, device)?;
+    let mut transcriber = crate::tasks::Transcriber::new(model, device)?;
     let progress = print::progress("sound files", files.len() as u64);
     let mut samples = Vec::new();
     for file in &files {
         let mut sound = crate::audio::Sound::open(file)?;
-        samples.extend(crate::tasks::sound_windows(model, &mut captioner, &mut sound)?);
+        samples.extend(crate::tasks::sound_windows(model, &mut transcriber, &mut sound)?);
         progress.inc(1);
     }
     progress.finish_and_clear();

@@ -11,9 +11,8 @@ use serde_json::json;
 use super::global::Global;
 use super::print;
 use crate::audio::Sound;
-use crate::graph::Model;
-use crate::runtime::Activations;
-use crate::tasks::describe::PROMPT;
+use crate::runtime::Device;
+use crate::tasks::beams::Beams;
 use crate::tasks::{Describer, generate};
 use crate::text::Sampling;
 use crate::vision::Photo;
@@ -34,47 +33,57 @@ pub struct Options {
     /// Of a photo: choose among the likeliest tokens that together have this probability [default: 1]
     #[arg(long, value_name = "P")]
     top_p: Option<f32>,
+    /// Of a photo: this many texts at once, of which the likeliest is taken; not with --temperature [default: 1; 4 where no
+    /// question is asked (MacCap)]
+    #[arg(long, value_name = "N")]
+    beams: Option<usize>,
+    /// Of a photo: variance of the noise that MacCap adds to what it sees, 0 for none [default: the model's]
+    #[arg(long, value_name = "V")]
+    noise: Option<f32>,
 }
 
 impl Options {
     /// Fails if something was said about photos.
     pub fn check_unused(&self) -> Result<()> {
         let said = self.max_tokens.is_some() || self.temperature.is_some() || self.top_p.is_some();
-        match said || self.prompt.is_some() {
+        match said || self.prompt.is_some() || self.beams.is_some() || self.noise.is_some() {
             false => Ok(()),
             true => {
-                let what =
-                    "--prompt, --max-tokens, --temperature and --top-p are for photos, and the model does not see";
-                Err(Error::Usage(what.into()))
+                let options = "--prompt, --max-tokens, --temperature, --top-p, --beams and --noise";
+                let what = format!("{options} are for photos, and the model does not see");
+                Err(Error::Usage(what))
             }
         }
     }
 }
 
-/// How a model is run.
-pub struct Run<'a> {
-    pub model: &'a Model,
-    pub seed: u64,
-    pub activations: Activations,
-}
-
-pub fn run(global: &Global, options: &Options, file: &Path, run: &Run) -> Result<()> {
-    let device = global.device()?;
+pub fn run(
+    global: &Global,
+    options: &Options,
+    seed: u64,
+    file: &Path,
+    describer: &mut Describer,
+    device: &Device,
+) -> Result<()> {
     let photo = Photo::open(file).map_err(|e| match !is_photo(file) && Sound::open(file).is_ok() {
         true => Error::Usage(format!("{} is sound, and the model sees: it takes a photo", file.display())),
         false => e,
     })?;
-    let mut describer = Describer::new(run.model, &device)?;
-    describer.set_activations(run.activations);
-    let default = generate::Options::default();
+    if let Some(variance) = options.noise.or(describer.noise()) {
+        describer.set_noise(variance, seed)?;
+    }
+    let (question, default) = describer.defaults();
+    // Beams go with no chance: whoever wants it, wants one text.
+    let usual = if options.temperature.is_some() { 1 } else { default.beams.count };
     let how = generate::Options {
         max_tokens: options.max_tokens.unwrap_or(default.max_tokens),
         sampling: Sampling {
             temperature: options.temperature.unwrap_or(default.sampling.temperature),
             top_p: options.top_p.unwrap_or(default.sampling.top_p),
-            seed: run.seed,
+            seed,
             ..default.sampling.clone()
         },
+        beams: Beams { count: options.beams.unwrap_or(usual), ..default.beams },
         ..default
     };
     let mut written = Ok(());
@@ -83,7 +92,7 @@ pub fn run(global: &Global, options: &Options, file: &Path, run: &Run) -> Result
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let start = Instant::now();
-    let generated = describer.describe(&photo, options.prompt.as_deref().unwrap_or(PROMPT), &how, show)?;
+    let generated = describer.describe(&photo, options.prompt.as_deref().unwrap_or(question), &how, show)?;
     let time_ms = start.elapsed().as_secs_f64() * 1e3;
     written?;
     if global.json {

@@ -11,7 +11,7 @@ use super::values;
 use crate::graph::{Dim, Model, ValueId};
 use crate::runtime::{Device, Report, Session};
 #[cfg(feature = "audio")]
-use crate::tasks::Captioner;
+use crate::tasks::Transcriber;
 use crate::tasks::{Classifier, Prediction};
 #[cfg(feature = "text")]
 use crate::tasks::{Describer, Generator};
@@ -34,7 +34,7 @@ pub struct JsModel {
     #[cfg(feature = "text")]
     pub(super) describer: RefCell<Option<Describer>>,
     #[cfg(feature = "audio")]
-    pub(super) captioner: RefCell<Option<Captioner>>,
+    pub(super) transcriber: RefCell<Option<Transcriber>>,
 }
 
 impl JsModel {
@@ -50,7 +50,7 @@ impl JsModel {
             #[cfg(feature = "text")]
             describer: RefCell::new(None),
             #[cfg(feature = "audio")]
-            captioner: RefCell::new(None),
+            transcriber: RefCell::new(None),
         }
     }
 
@@ -87,7 +87,7 @@ impl JsModel {
         #[cfg(feature = "text")]
         self.describer.borrow_mut().take();
         #[cfg(feature = "audio")]
-        self.captioner.borrow_mut().take();
+        self.transcriber.borrow_mut().take();
     }
 
     fn report(&self) -> Report {
@@ -100,8 +100,8 @@ impl JsModel {
             return together(&describer.sessions());
         }
         #[cfg(feature = "audio")]
-        if let Some(captioner) = &*self.captioner.borrow() {
-            return together(&captioner.sessions());
+        if let Some(transcriber) = &*self.transcriber.borrow() {
+            return together(&transcriber.sessions());
         }
         let of_session = self.session.borrow().as_ref().and_then(Session::report);
         of_session.or_else(|| self.classifier.borrow().as_ref()?.session().report()).unwrap_or_default()

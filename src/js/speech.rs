@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use super::error::to_js;
 use super::model::JsModel;
 use crate::audio::Sound;
-use crate::tasks::Captioner;
+use crate::tasks::Transcriber;
 use crate::tasks::caption::{Options, Segment};
 use crate::{Error, Result};
 
@@ -70,15 +70,20 @@ impl JsModel {
         let Request { timestamps, language, translate, seed } = request;
         let options = Options { timestamps, language, translate, seed };
         let mut sound = sound()?;
-        let taken = self.captioner.borrow_mut().take();
-        let mut captioner = taken.map_or_else(|| Captioner::new(self.model(), &self.device()?), Ok)?;
-        let result = heard(&mut captioner, &mut sound, &options, piece).await;
-        *self.captioner.borrow_mut() = Some(captioner);
+        let taken = self.transcriber.borrow_mut().take();
+        let mut transcriber = taken.map_or_else(|| Transcriber::new(self.model(), &self.device()?), Ok)?;
+        let result = heard(&mut transcriber, &mut sound, &options, piece).await;
+        *self.transcriber.borrow_mut() = Some(transcriber);
         result
     }
 }
 
-async fn heard(captioner: &mut Captioner, sound: &mut Sound, options: &Options, piece: &Function) -> Result<String> {
+async fn heard(
+    transcriber: &mut Transcriber,
+    sound: &mut Sound,
+    options: &Options,
+    piece: &Function,
+) -> Result<String> {
     let mut wanted = true;
     let tell = |segment: &Segment| {
         let told =
@@ -86,7 +91,7 @@ async fn heard(captioner: &mut Captioner, sound: &mut Sound, options: &Options, 
         wanted = told.is_ok();
         if wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let caption = captioner.caption_async(sound, options, tell).await?;
+    let caption = transcriber.caption_async(sound, options, tell).await?;
     if !wanted {
         return Err(Error::Aborted);
     }

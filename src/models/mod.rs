@@ -11,6 +11,8 @@ pub mod encoder;
 #[cfg(feature = "full")]
 pub mod llama;
 #[cfg(feature = "full")]
+pub mod maccap;
+#[cfg(feature = "full")]
 pub mod net;
 #[cfg(feature = "full")]
 pub mod pictures;

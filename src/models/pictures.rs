@@ -11,13 +11,13 @@ use crate::{Error, Result};
 pub struct Pictures {
     /// Of a run of the tower; of patches only mean and standard deviation.
     pub image: ImageInput,
-    /// The special token that stands for a picture.
+    /// The special token that stands for a picture; empty where none does.
     pub token: String,
     pub layout: Layout,
 }
 
 /// What a tower takes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// The whole photo in patches, of which squares of `merge · merge` become one feature: about as large as it is, within
@@ -35,6 +35,9 @@ pub enum Layout {
     Tiles { side: usize, longest: usize, features: usize, split: bool },
     /// One run, as `image` says (LLaVA).
     Whole { features: usize },
+    /// The same, with features that stand before all words instead of a token; the tower has noise of this variance added
+    /// (MacCap).
+    Prefix { features: usize, variance: f32 },
 }
 
 /// More than models of today take: 64 times the pixels, 4 times the side.
@@ -56,8 +59,10 @@ impl Pictures {
             return Err(Error::Unsupported("the model does not say how a photo becomes its input".into()));
         };
         let layout: Layout = serde_json::from_value(json["layout"].clone()).map_err(|e| wrong(&e.to_string()))?;
-        let token = json["token"].as_str().filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| wrong("no `token` stands for a picture"))?.to_string();
+        let token = json["token"].as_str().unwrap_or("").to_string();
+        if token.is_empty() && !matches!(layout, Layout::Prefix { .. }) {
+            return Err(wrong("no `token` stands for a picture"));
+        }
         match fits(&layout) {
             true => Ok(Pictures { image: image.clone(), token, layout }),
             false => Err(wrong("sizes of pictures that cannot be")),
@@ -85,5 +90,6 @@ fn fits(layout: &Layout) -> bool {
             side(tile) && side(longest) && longest / tile < MOST_TILES && features(each)
         }
         Layout::Whole { features: all } => features(all),
+        Layout::Prefix { features: all, variance } => features(all) && variance >= 0.0 && variance.is_finite(),
     }
 }

@@ -1,8 +1,9 @@
 //! Vision-language models as one graph: a tower that looks at pictures, what brings its states to the width of the words
-//! (LLaVA, Liu et al. 2023; Idefics 3, Laurençon et al. 2024; Qwen2-VL, Wang et al. 2024), and a decoder.
+//! (LLaVA, Liu et al. 2023; Idefics 3, Laurençon et al. 2024; Qwen2-VL, Wang et al. 2024; MacCap, Qiu et al. 2024), and a
+//! decoder.
 //!
-//! Inputs of the tower `pixel_values`, and for Qwen2-VL `image_positions` (`models::qwen2_vl`); of the decoder those of
-//! `models::llama`. Between them is `image_features` f32 `[features, width]`, where `parts` cuts: row i stands for the id
+//! Inputs of the tower `pixel_values`, and for Qwen2-VL `image_positions` (`models::qwen2_vl`), for MacCap `noise`
+//! (`models::maccap`); of the decoder those of `models::llama`. Between them is `image_features` f32 `[features, width]`, where `parts` cuts: row i stands for the id
 //! i beyond the vocabulary. So a text with pictures is a row of ids, which a decoder tells apart as it does words.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use super::encoder::Activation;
 use super::llama::{self, Names, Sight};
 use super::net::{Net, symbol};
-use super::{clip, qwen2_vl};
+use super::{clip, maccap, qwen2_vl};
 use crate::Result;
 use crate::graph::{Attr, Dim, Graph, ValueId, Weight};
 use crate::tensor::DType;
@@ -53,6 +54,7 @@ pub enum Tower {
         class: bool,
         activation: Activation,
     },
+    MacCap(maccap::Tower),
 }
 
 /// The graph, which keeps every weight under its name.
@@ -62,6 +64,7 @@ pub fn build(config: &VisionLanguage, weights: BTreeMap<String, Weight>) -> Resu
         Tower::Qwen2Vl(tower) => qwen2_vl::tower(&mut net, tower)?,
         Tower::Idefics3 { vision, scale } => idefics3(&mut net, vision, *scale)?,
         Tower::Llava { vision, class, activation } => llava(&mut net, vision, *class, *activation)?,
+        Tower::MacCap(tower) => maccap::tower(&mut net, tower)?,
     };
     let [_, width] = net.shape(&(config.names)(None, "token_embd.weight"))?;
     let declared = &mut net.graph.values[features.0 as usize];
@@ -81,7 +84,7 @@ pub fn parts(graph: &Graph) -> Option<(Graph, Graph)> {
     (!first.is_empty()).then(|| graph.split(&first))
 }
 
-const TOWER_INPUTS: [&str; 2] = [super::vit::PIXELS, qwen2_vl::POSITIONS];
+const TOWER_INPUTS: [&str; 3] = [super::vit::PIXELS, qwen2_vl::POSITIONS, maccap::NOISE];
 
 fn idefics3(net: &mut Net, vision: &clip::Vision, scale: usize) -> Result<ValueId> {
     let x = clip::picture(net, vision)?.states;

@@ -32,7 +32,7 @@ const SILENCE: f64 = 0.6;
 const LEAST_SAMPLES: usize = RATE as usize / 10;
 
 /// A model of speech on a device.
-pub struct Captioner {
+pub struct Transcriber {
     encoder: Session,
     decoder: Decoder,
     language: Language,
@@ -90,7 +90,7 @@ impl Heard {
     }
 }
 
-impl Captioner {
+impl Transcriber {
     /// The model must be a Whisper with its tokenizer in the manifest.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
         let graph = &model.graph;
@@ -101,7 +101,7 @@ impl Captioner {
         let (encoder, decoder) = graph.split(&[features]);
         let part = |graph: Graph| Model { graph, manifest: model.manifest.clone() };
         let language = Language::new(&model.manifest)?;
-        Ok(Captioner {
+        Ok(Transcriber {
             encoder: Session::new(&part(encoder), device)?,
             decoder: Decoder::conditional(&part(decoder), device)?,
             tokens: Tokens::of(&language.tokenizer)?,

@@ -5,11 +5,14 @@
 
 use std::ops::ControlFlow;
 
+use super::beams::Beams;
 use super::decoder::Decoder;
 use super::generate::{Generated, Generator, Options};
 use super::language::Language;
-use crate::graph::Model;
-use crate::models::pictures::Pictures;
+use super::noise;
+use crate::graph::{Dim, Graph, Model};
+use crate::models::maccap::NOISE;
+use crate::models::pictures::{Layout, Pictures};
 use crate::models::vision_language::parts;
 use crate::runtime::{Activations, Device, Session};
 use crate::tensor::Tensor;
@@ -17,16 +20,27 @@ use crate::vision::{Glance, Photo};
 use crate::{Error, Result};
 
 /// What is asked about a photo unless something else is.
-pub const PROMPT: &str = "Describe this image.";
+const PROMPT: &str = "Describe this image.";
 
 /// A vision-language model on a device.
 pub struct Describer {
     tower: Session,
     generator: Generator,
     pictures: Pictures,
-    /// The id of the token that stands for a picture.
-    token: u32,
+    /// The id of the token that stands for a picture; `None` where its features stand before all words.
+    token: Option<u32>,
+    /// What the tower adds to what it sees, if it does.
+    noise: Option<Noise>,
 }
+
+struct Noise {
+    shape: [usize; 2],
+    variance: f32,
+    seed: u64,
+}
+
+/// How many texts grow side by side about a picture whose features stand before all words: the authors' number.
+const BEAMS: usize = 4;
 
 impl Describer {
     /// The model must see, and have its tokenizer in the manifest.
@@ -37,7 +51,11 @@ impl Describer {
         let pictures = Pictures::of(&model.manifest)?;
         let language = Language::new(&model.manifest)?;
         let missing = || Error::format("manifest", format!("the tokenizer has no `{}`", pictures.token));
-        let token = language.tokenizer.special(&pictures.token).ok_or_else(missing)?;
+        let (token, variance) = match pictures.layout {
+            Layout::Prefix { variance, .. } => (None, variance),
+            _ => (Some(language.tokenizer.special(&pictures.token).ok_or_else(missing)?), 0.0),
+        };
+        let noise = noise_shape(&tower).map(|shape| Noise { shape, variance, seed: 0 });
         let part = |graph| Model { graph, manifest: model.manifest.clone() };
         let decoder = Decoder::conditional(&part(decoder), device)?;
         Ok(Describer {
@@ -45,7 +63,31 @@ impl Describer {
             generator: Generator::of(decoder, language),
             pictures,
             token,
+            noise,
         })
+    }
+
+    /// What is asked, and how it is answered, unless something else is.
+    pub fn defaults(&self) -> (&'static str, Options) {
+        match self.token {
+            Some(_) => (PROMPT, Options::default()),
+            None => ("", Options { beams: Beams { count: BEAMS, ..Beams::default() }, ..Options::default() }),
+        }
+    }
+
+    /// The variance of the noise that is added to what the model sees; `None` for models that add none.
+    pub fn noise(&self) -> Option<f32> {
+        self.noise.as_ref().map(|noise| noise.variance)
+    }
+
+    /// From now on noise of this variance, 0 for none; the same seed gives the same. Fails for models that add none, and
+    /// for what is no variance.
+    pub fn set_noise(&mut self, variance: f32, seed: u64) -> Result<()> {
+        noise::check(variance)?;
+        let noise = self.noise.as_mut();
+        let noise = noise.ok_or_else(|| Error::Usage("the model adds no noise to what it sees".into()))?;
+        (noise.variance, noise.seed) = (variance, seed);
+        Ok(())
     }
 
     /// See `Session::set_activations`.
@@ -65,7 +107,7 @@ impl Describer {
     }
 
     /// Answers a question about a photo, or describes it. `piece` gets what is new after each token, and ends it with
-    /// `Break`. A prompt that contains the model's token for pictures is taken as it is, any other is written into the chat
+    /// `Break`. Where features stand before all words the prompt is how the text begins, and may be empty; elsewhere a prompt that contains the model's token for pictures is taken as it is, any other is written into the chat
     /// template. Fails for photos whose sides are too unequal, for prompts that name a picture several times, and if photo
     /// and prompt do not fit the context.
     #[cfg(all(any(feature = "cli", feature = "gpu"), not(target_arch = "wasm32")))]
@@ -94,7 +136,7 @@ impl Describer {
     /// Looks at a photo and gives the ids of a prompt about it, which the decoder can be fed with from now on: those of the
     /// photo lie beyond the vocabulary.
     pub async fn look_async(&mut self, photo: &Photo, prompt: &str) -> Result<Vec<u32>> {
-        let Describer { tower, generator, pictures, token } = self;
+        let Describer { tower, generator, pictures, token, noise } = self;
         let glance = Glance::new(photo, pictures)?;
         let context = generator.decoder().context();
         if glance.features() > context {
@@ -103,34 +145,69 @@ impl Describer {
                 format!("the photo takes {features} tokens, the model's context is {context}; use a smaller one");
             return Err(Error::Usage(what));
         }
-        let text = generator.language().picture_prompt(prompt, &pictures.token)?;
-        let mut ids = generator.language().whole(&text.replacen(&pictures.token, &glance.prompt(), 1))?;
         let vocabulary = generator.decoder().vocabulary();
-        let mut seen = 0;
-        for id in ids.iter_mut().filter(|id| **id == *token) {
-            *id = u32::try_from(vocabulary + seen).map_err(|_| Error::Usage("the vocabulary is too large".into()))?;
-            seen += 1;
-        }
-        if seen != glance.features() {
-            let (token, features) = (&pictures.token, glance.features());
-            let what = format!("the tokenizer makes {seen} tokens of {features} times `{token}`");
-            return Err(Error::Unsupported(what));
-        }
+        let ids = match *token {
+            Some(token) => ids_about(&glance, pictures, token, generator.language(), vocabulary, prompt)?,
+            None => {
+                let features = (0..glance.features()).map(|i| feature_id(vocabulary, i)).collect::<Result<Vec<_>>>()?;
+                [features, generator.language().whole(prompt)?].concat()
+            }
+        };
         if ids.len() > context {
             let what = format!("photo and prompt have {} tokens, the model's context is {context}", ids.len());
             return Err(Error::Usage(format!("{what}; use a smaller photo or a shorter prompt")));
         }
-        let features = look(tower, &glance).await?;
+        let noise = noise.as_ref().map(|noise| noise::normal(noise.shape, noise.variance, noise.seed)).transpose()?;
+        let features = look(tower, &glance, noise.as_ref()).await?;
         generator.decoder().set_features(features, glance.grid().into_iter().collect());
         Ok(ids)
     }
 }
 
+/// The ids of a prompt with a photo's where the token is that stands for it.
+fn ids_about(
+    glance: &Glance,
+    pictures: &Pictures,
+    token: u32,
+    language: &Language,
+    vocabulary: usize,
+    prompt: &str,
+) -> Result<Vec<u32>> {
+    let text = language.picture_prompt(prompt, &pictures.token)?;
+    let mut ids = language.whole(&text.replacen(&pictures.token, &glance.prompt(), 1))?;
+    let mut seen = 0;
+    for id in ids.iter_mut().filter(|id| **id == token) {
+        *id = feature_id(vocabulary, seen)?;
+        seen += 1;
+    }
+    if seen != glance.features() {
+        let (token, features) = (&pictures.token, glance.features());
+        let what = format!("the tokenizer makes {seen} tokens of {features} times `{token}`");
+        return Err(Error::Unsupported(what));
+    }
+    Ok(ids)
+}
+
+/// What a decoder knows row `i` of the features by.
+fn feature_id(vocabulary: usize, i: usize) -> Result<u32> {
+    u32::try_from(vocabulary + i).map_err(|_| Error::Usage("the vocabulary is too large".into()))
+}
+
+/// The sizes of the noise that a tower wants.
+fn noise_shape(tower: &Graph) -> Option<[usize; 2]> {
+    let input = tower.inputs.iter().map(|&id| tower.value(id)).find(|value| value.name == NOISE)?;
+    match input.dims.as_deref()? {
+        &[Dim::Known(rows), Dim::Known(columns)] => Some([rows, columns]),
+        _ => None,
+    }
+}
+
 /// What the tower makes of a photo: f32 `[features, width]`.
-async fn look(tower: &mut Session, glance: &Glance<'_>) -> Result<Tensor> {
+async fn look(tower: &mut Session, glance: &Glance<'_>, noise: Option<&Tensor>) -> Result<Tensor> {
     let (mut values, mut count) = (Vec::new(), 0);
     for inputs in glance.inputs()? {
-        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let noise = noise.map(|noise| (NOISE, noise));
+        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).chain(noise).collect();
         let outputs = tower.run_async(&inputs).await?;
         let Some((_, features)) = outputs.first() else {
             return Err(Error::Unsupported("the model has no output".into()));

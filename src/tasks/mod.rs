@@ -8,6 +8,8 @@ pub mod ahead;
 pub mod beams;
 #[cfg(feature = "audio")]
 pub mod caption;
+#[cfg(feature = "audio")]
+mod captioner;
 pub mod classify;
 #[cfg(feature = "cli")]
 pub mod compare;
@@ -21,6 +23,8 @@ pub mod describe;
 pub mod generate;
 #[cfg(feature = "text")]
 pub mod language;
+#[cfg(feature = "text")]
+mod noise;
 #[cfg(all(feature = "full", feature = "cli"))]
 pub mod perplexity;
 #[cfg(feature = "full")]
@@ -39,7 +43,9 @@ mod whisper_tokens;
 pub mod windows;
 
 #[cfg(feature = "audio")]
-pub use caption::Captioner;
+pub use caption::Transcriber;
+#[cfg(feature = "audio")]
+pub use captioner::Captioner;
 pub use classify::{Classifier, Prediction};
 #[cfg(feature = "full")]
 pub use decoder::Decoder;

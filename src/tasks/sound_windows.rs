@@ -1,6 +1,6 @@
 //! Sound as samples that calibrate a model of speech.
 
-use super::caption::{Captioner, Options};
+use super::caption::{Options, Transcriber};
 use super::decoder::{self, INPUTS};
 use crate::audio::Sound;
 use crate::compress::Sample;
@@ -9,10 +9,10 @@ use crate::models::whisper::FEATURES;
 use crate::{Error, Result};
 
 /// A sample for each window of the sound in which somebody speaks: its features, and as the decoder's tokens those that
-/// the model itself writes down greedily. `captioner` is of the same model.
-pub fn sound_windows(model: &Model, captioner: &mut Captioner, sound: &mut Sound) -> Result<Vec<Sample>> {
+/// the model itself writes down greedily. `transcriber` is of the same model.
+pub fn sound_windows(model: &Model, transcriber: &mut Transcriber, sound: &mut Sound) -> Result<Vec<Sample>> {
     let names: Vec<&str> = model.graph.inputs.iter().map(|&id| model.graph.value(id).name.as_str()).collect();
-    let windows = captioner.windows(sound, &Options::default())?;
+    let windows = transcriber.windows(sound, &Options::default())?;
     windows
         .into_iter()
         .map(|(features, tokens)| {

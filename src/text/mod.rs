@@ -16,6 +16,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use chat::{ChatTemplate, Message};
+pub(crate) use random::Random;
 pub use sampler::{Sampler, Sampling};
 pub use schema::{Constraint, Schemas};
 pub use stream::TextStream;

@@ -36,7 +36,7 @@ impl<'a> Glance<'a> {
             Layout::Tiles { side, longest, features, split } => {
                 Parts::Tiles(Tiles::new(size, [side, longest], features, split))
             }
-            Layout::Whole { features } => Parts::Whole { features },
+            Layout::Whole { features } | Layout::Prefix { features, .. } => Parts::Whole { features },
         };
         Ok(Glance { photo, how, parts })
     }

@@ -17,29 +17,29 @@ use fewbit::vision::{Glance, Photo};
 /// What the script asks about each photo.
 const PROMPT: &str = "What is it?";
 
-const PHOTOS: [&str; 2] = ["wide", "tall"];
+pub const PHOTOS: [&str; 2] = ["wide", "tall"];
 
-fn data(name: &str) -> PathBuf {
+pub fn data(name: &str) -> PathBuf {
     super::folder("vision_language", name)
 }
 
-fn photo(name: &str) -> Photo {
+pub fn photo(name: &str) -> Photo {
     Photo::open(data(&format!("{name}.png"))).unwrap()
 }
 
-fn on_gpu() -> bool {
+pub fn on_gpu() -> bool {
     std::env::var("FEWBIT_TEST_DEVICE").as_deref() == Ok("gpu")
 }
 
-fn device() -> Device {
+pub fn device() -> Device {
     if on_gpu() { Device::gpu().expect("a GPU run needs an adapter") } else { Device::cpu(2).unwrap() }
 }
 
-fn ids_of(tensor: &Tensor) -> Vec<u32> {
+pub fn ids_of(tensor: &Tensor) -> Vec<u32> {
     tensor.slice::<i64>().unwrap().iter().map(|&id| id as u32).collect()
 }
 
-fn close(what: &str, got: &[f32], wanted: &Tensor) {
+pub fn close(what: &str, got: &[f32], wanted: &Tensor) {
     let wanted = wanted.to_f32().unwrap();
     assert_eq!(got.len(), wanted.len(), "{what}");
     let largest = wanted.iter().fold(0f32, |most, v| most.max(v.abs()));

@@ -124,8 +124,8 @@ fn blocks(keys: &Keys, heads: usize, siglip: bool) -> Result<Config> {
     })
 }
 
-/// The pool's projections of queries, keys and values are one tensor in files, and three in the graph.
-fn split_projections(source: &mut Source) -> Result<()> {
+/// Torch's projections of queries, keys and values are one tensor in files, and three in the graph.
+pub fn split_projections(source: &mut Source) -> Result<()> {
     let mut made = BTreeMap::new();
     for (end, own) in [("in_proj_weight", "weight"), ("in_proj_bias", "bias")] {
         let names = source.dense.keys().filter(|name| name.ends_with(&format!(".{end}"))).cloned();

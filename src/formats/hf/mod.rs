@@ -17,6 +17,7 @@ mod gptq;
 mod grouped;
 mod image;
 mod keys;
+mod maccap;
 mod mlx;
 mod source;
 mod state;
@@ -75,6 +76,7 @@ const ARCHITECTURES: &[Architecture] = &[
     ("idefics3", vision_language::idefics3),
     ("smolvlm", vision_language::idefics3),
     ("llava", vision_language::llava),
+    ("maccap", maccap::build),
 ];
 
 /// Reads a folder. Its configuration goes into the manifest as `config`.

@@ -13,7 +13,7 @@ use crate::graph::{ImageInput, Model};
 use crate::models::encoder::Activation;
 use crate::models::pictures::{Layout, Pictures};
 use crate::models::vision_language::{self, TASK, Tower, VisionLanguage};
-use crate::models::{clip as towers, qwen2_vl};
+use crate::models::{clip as towers, maccap, qwen2_vl};
 use crate::tensor::Tensor;
 
 /// How tensors' names begin in files of different times, and in the graph.
@@ -121,7 +121,8 @@ pub fn llava(source: &mut Source) -> Result<Model> {
     build(source, Tower::Llava { vision, class, activation }, Layout::Whole { features }, "<image>")
 }
 
-fn build(source: &mut Source, tower: Tower, layout: Layout, token: &str) -> Result<Model> {
+/// The model of a folder with this tower. `token`: how the one that stands for pictures is written, unless the folder says it.
+pub fn build(source: &mut Source, tower: Tower, layout: Layout, token: &str) -> Result<Model> {
     rename(source)?;
     let text = text_config(&source.config.json);
     let keys = Keys { file: source.name, json: &text };
@@ -204,7 +205,7 @@ fn image_input(source: &Source, tower: &Tower) -> Result<Option<ImageInput>> {
     let side = match tower {
         Tower::Qwen2Vl(_) => 1,
         Tower::Idefics3 { vision, .. } => vision.size[0],
-        Tower::Llava { vision, .. } => {
+        Tower::Llava { vision, .. } | Tower::MacCap(maccap::Tower { vision, .. }) => {
             let fits = |image: &ImageInput| [image.height, image.width] == vision.size;
             return Ok(image::input(&keys).filter(fits));
         }
