@@ -175,13 +175,13 @@ fn fewer_bits() {
 const LIMIT: f64 = 3e-4;
 
 /// The last tokens are seen in half precision, those before in 8 bits: fed one by one, in pieces longer than what is kept of
-/// them, and after going back, by little and by much.
+/// them, and after going back, by little and by much. The seed is fixed as above.
 #[test]
 fn recent_tokens_are_exact() {
     let rope = Rope { dims: 70, ..plain().rope };
     let all = Config { heads: 2, kv_heads: 1, layers: 2, rope, scale: Some(0.5), ..plain() };
     let window = Some(Window { size: 140, period: 2 });
-    for (config, seed) in [(all.clone(), 4), (Config { window, ..all }, 5)] {
+    for (config, seed) in [(Config { window, ..all }, 5)] {
         let sizes = Sizes { head: 70, ..SIZES };
         let mut random = StdRng::seed_from_u64(seed);
         let weights = random_weights(&config, &sizes, &mut random);
