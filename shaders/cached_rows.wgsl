@@ -3,11 +3,14 @@
 //
 // feature: full
 // Layout   x: [batch, tokens, heads, head] f32; cosines, sines: [tokens, pairs] f32; positions: i64 as (low, high) pairs,
-//          counting up; y: FORM 0 and 5: [batch, tokens, heads, head] f32, times `scale`; else rows `first position + token`
-//          of [batch, capacity, heads, words] words: 1: two f16 a word; 2–4: blocks of 64 elements, turned by Walsh and Hadamard's transform
-//          as 5 is too, and behind each block a word with the scales of its first and second 32 elements in half precision:
-//          2: four integers of 8 bits a word; 3: eight levels of 16 a word; 4: pairs of 22 levels in 9 bits, from the
-//          lowest on. A level is in the middle between steps from 0.
+//          counting up; y: FORM 0 and 5: [batch, tokens, heads, head] f32, times `scale`; else [batch, stride] words, behind
+//          the first `ahead` of which row `first position + token` of [capacity, heads, words] is written: 1: two f16 a word;
+//          2–4: blocks of 64 elements, turned by Walsh and Hadamard's transform as 5 is too, and behind each block a word
+//          with the scales of its first and second 32 elements in half precision: 2: four integers of 8 bits a word;
+//          3: eight levels of 16 a word; 4: pairs of 22 levels in 9 bits, from the lowest on. A level is in the middle
+//          between steps from 0. 2 keeps the last RING rows in half precision too: ahead of the others stand the first
+//          position that is kept so, and [RING, heads, (head + 1) / 2] words with two turned f16 each, position p in place
+//          p % RING.
 // Tiling   an invocation a block: two elements of FORM 0 and 1, else 64.
 
 import package::shared::grid::flat_index;
@@ -16,12 +19,15 @@ import package::shared::grid::flat_index;
 override FORM: u32 = 0u;
 /// Words of a whole block, the one with its scales too.
 override BLOCK_WORDS: u32 = 17u;
+/// Positions kept in half precision beside 8 bits.
+override RING: u32 = 160u;
 /// Half of the levels of 4 bits.
 override HALF: f32 = 8.0;
 /// Pairs that turn are neighbours, else `pairs` apart.
 override INTERLEAVED: bool = false;
 
-/// `blocks` of a head, `count` in all; `words` of a row of a head.
+/// `blocks` of a head, `count` in all; `words` of a row of a head; `stride` words of a sequence, of which `ahead` stand before
+/// its rows.
 struct Params {
     heads: u32,
     head: u32,
@@ -30,7 +36,8 @@ struct Params {
     count: u32,
     words: u32,
     tokens: u32,
-    capacity: u32,
+    stride: u32,
+    ahead: u32,
     scale: f32,
 }
 
@@ -65,7 +72,9 @@ fn cached_rows(
     let row = i / params.blocks;
     let token = row / params.heads % params.tokens;
     let sequence = row / params.heads / params.tokens;
-    let kept = ((sequence * params.capacity + positions[0] + token) * params.heads + row % params.heads) * params.words;
+    let own = sequence * params.stride;
+    let position = positions[0] + token;
+    let kept = own + params.ahead + (position * params.heads + row % params.heads) * params.words;
     let at = row * params.head;
     if FORM == 0u {
         let e = 2u * block;
@@ -86,6 +95,19 @@ fn cached_rows(
         return;
     }
     store(len, kept + block * BLOCK_WORDS);
+    if FORM != 2u { return; }
+    // Of tokens that would share a place the last.
+    if token + RING >= params.tokens {
+        let place = (position % RING * params.heads + row % params.heads) * ((params.head + 1u) / 2u);
+        let out = own + 1u + place + 32u * block;
+        for (var e = 0u; e < len; e += 2u) {
+            y[out + e / 2u] = halves(x64[e], select(0.0, x64[min(e + 1u, 63u)], e + 1u < len));
+        }
+    }
+    // Tokens from the first on replace others, which had taken the places of those before what was kept so far.
+    if token == 0u && row % params.heads == 0u && block == 0u {
+        y[own] = max(min(y[own], position), max(position + params.tokens, RING) - RING);
+    }
 }
 
 /// A block.

@@ -7,6 +7,8 @@
 
 #[path = "decoder/reference.rs"]
 mod reference;
+#[path = "decoder/ring.rs"]
+mod ring;
 #[path = "decoder/weights.rs"]
 mod weights;
 
@@ -20,6 +22,7 @@ use fewbit::tensor::Tensor;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reference::forward;
+use ring::Ring;
 use weights::{Sizes, random_weights};
 
 fn devices() -> Vec<Device> {
@@ -68,7 +71,16 @@ fn check_kept(
     let model = Model { graph, ..Model::default() };
     let count: usize = pieces.iter().sum();
     let ids: Vec<i64> = (0..count).map(|_| random.random_range(0..sizes.vocabulary as i64)).collect();
-    let want = forward(config, &sizes, &weights, keep, &ids);
+    let mut ring = Ring::default();
+    if kind == KvKind::Q8 {
+        let mut first = 0;
+        ring.run(0, count);
+        for &piece in pieces {
+            ring.run(first, piece);
+            first += piece;
+        }
+    }
+    let want = forward(config, &sizes, &weights, (keep, &ring.from), &ids);
     for device in devices() {
         let what = format!("{name} on {}, seed {seed}", device.describe());
         let mut session = Session::new(&model, &device).unwrap();
@@ -159,6 +171,69 @@ fn fewer_bits() {
     }
 }
 
+/// Of `distance`: what comes of values that lie between two codes.
+const LIMIT: f64 = 3e-4;
+
+/// The last tokens are seen in half precision, those before in 8 bits: fed one by one, in pieces longer than what is kept of
+/// them, and after going back, by little and by much. The seed is fixed as above.
+#[test]
+fn recent_tokens_are_exact() {
+    let rope = Rope { dims: 70, ..plain().rope };
+    let all = Config { heads: 2, kv_heads: 1, layers: 2, rope, scale: Some(0.5), ..plain() };
+    let window = Some(Window { size: 140, period: 2 });
+    for (config, seed) in [(Config { window, ..all }, 5)] {
+        let sizes = Sizes { head: 70, ..SIZES };
+        let mut random = StdRng::seed_from_u64(seed);
+        let weights = random_weights(&config, &sizes, &mut random);
+        let graph = llama::build(&config, llama::gguf_names, weights.clone()).unwrap();
+        let model = Model { graph, ..Model::default() };
+        let runs =
+            [(0, 150), (150, 1), (151, 20), (165, 8), (130, 2), (132, 300), (428, 1), (90, 1), (91, 60), (0, 170)];
+        let mut ring = Ring::default();
+        let mut ids: Vec<i64> = Vec::new();
+        let (mut wanted, mut off) = (Vec::new(), Vec::new());
+        for (first, count) in runs {
+            ids.truncate(first);
+            ids.extend((0..count).map(|_| random.random_range(0..sizes.vocabulary as i64)));
+            ring.run(first, count);
+            let logits = |from: &[usize]| {
+                let kept = ([reference::q8 as reference::Keep; 2], from);
+                forward(&config, &sizes, &weights, kept, &ids).split_off(first * sizes.vocabulary)
+            };
+            let shifted = |by: usize| logits(&ring.from.iter().map(|from| from + by).collect::<Vec<_>>());
+            let want = logits(&ring.from);
+            let wrong = [logits(&[]), logits(&vec![0; ids.len()]), shifted(1)].map(|wrong| distance(&wrong, &want));
+            off.push(wrong);
+            wanted.push((ids[first..].to_vec(), first, want));
+        }
+        // What would be seen of tokens that are all in 8 bits, all in half precision, or one fewer so than there are.
+        for i in 0..3 {
+            assert!(
+                off.iter().filter(|wrong| wrong[i] > 1.5 * LIMIT).count() >= runs.len() / 2,
+                "the test sees nothing"
+            );
+        }
+        for device in devices() {
+            let mut session = Session::new(&model, &device).unwrap();
+            session.set_kv(KvKind::Q8);
+            for (ids, first, want) in &wanted {
+                let keep: Vec<i64> = (0..ids.len() as i64).collect();
+                let got = logits(&mut session, ids, *first, &keep);
+                let got: Vec<f64> = got.into_iter().map(f64::from).collect();
+                let error = distance(&got, want);
+                assert!(error < LIMIT, "{first} + {} on {}: {error}", ids.len(), device.describe());
+            }
+        }
+    }
+}
+
+/// The root of the mean squared difference, relative to the largest of `b`.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(0f64, |m, v| m.max(v.abs()));
+    (a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / b.len() as f64).sqrt() / largest
+}
+
 /// Sequences side by side, of which some go on twice and some end, at every number of bits.
 #[test]
 fn sequences_side_by_side() {
@@ -179,8 +254,14 @@ fn sequences_side_by_side() {
         let mut session = Session::new(&model, &device).unwrap();
         session.set_kv(kind);
         let mut all = vec![Vec::new()];
+        let mut ring = Ring::default();
         for (order, count) in steps {
             let first = all[0].len();
+            // Of 8 bits more than has recent tokens alone.
+            let count = if kind == KvKind::Q8 && first == 0 { 170 } else { count };
+            if kind == KvKind::Q8 {
+                ring.run(first, count);
+            }
             if first > 0 {
                 session.reorder_caches(order).unwrap();
             }
@@ -196,7 +277,7 @@ fn sequences_side_by_side() {
             let got = session.run(&inputs).unwrap()[0].1.to_f32().unwrap();
             assert_eq!(got.len(), order.len() * SIZES.vocabulary);
             for (row, ids) in got.chunks_exact(SIZES.vocabulary).zip(&all) {
-                let want = forward(&config, &SIZES, &weights, keep, ids);
+                let want = forward(&config, &SIZES, &weights, (keep, &ring.from), ids);
                 let want = &want[want.len() - SIZES.vocabulary..];
                 let scale = want.iter().fold(0f64, |m, v| m.max(v.abs()));
                 let error = row.iter().zip(want).map(|(g, w)| (f64::from(*g) - w).abs()).fold(0f64, f64::max) / scale;
@@ -205,7 +286,7 @@ fn sequences_side_by_side() {
         }
         let error = session.reorder_caches(&[5]).unwrap_err().to_string();
         assert!(error.contains("sequence 5 cannot go on"), "{error}");
-        let (one, at) = (Tensor::new([1, 1], &[0i64]).unwrap(), Tensor::new([1, 1], &[11i64]).unwrap());
+        let (one, at) = (Tensor::new([1, 1], &[0i64]).unwrap(), Tensor::new([1, 1], &[all[0].len() as i64]).unwrap());
         let keep = Tensor::new([1], &[0i64]).unwrap();
         let inputs = [("input_ids", &one), ("position_ids", &at), ("logits_to_keep", &keep)];
         assert!(session.run(&inputs).unwrap_err().to_string().contains("as many sequences"));

@@ -57,7 +57,7 @@ struct TextOptions {
     context: usize,
     #[command(flatten)]
     delta: DeltaOption,
-    /// How keys and values are kept: f16, or in less memory q8 or q4
+    /// How keys and values are kept: f16, or in less memory q8 (the last 160 tokens in f16 too) or q4
     #[arg(long, default_value = "f16", value_name = "f16|q8|q4")]
     kv: KvKind,
     /// Activations of few-bit products: f32, or int8 (faster, less exact; f32 where the device has no kernels for it)

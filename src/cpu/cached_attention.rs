@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::caches::Cache;
+use super::caches::{Cache, Rows};
 use super::gemm::{Epilogue, Operand, Product, Strided, with_scratch};
 use super::simd::{Level, fma, math, multiversion};
 use super::{Call, Kernel, Prepare, Prepared, numeric};
@@ -125,7 +125,7 @@ fn arrange(shape: &CachedShape, turn: &Turn, scale: f32, q: &[f32], as_kept: boo
     queries
 }
 
-/// What a cache of 4 bits does to a head, and undoes.
+/// What a cache of fewer bits does to a head, and undoes.
 fn turn_blocks(head: &mut [f32]) {
     head.chunks_mut(KvKind::BLOCK).for_each(hadamard);
 }
@@ -144,10 +144,12 @@ fn tasks<'a>(shape: &CachedShape, y: &'a mut [f32]) -> Vec<Task<'a>> {
 }
 
 impl Job<'_> {
-    /// Positions that the token number `token` of the new ones sees.
-    fn visible(&self, token: usize) -> Range<usize> {
+    /// Positions that the token number `token` of the new ones sees as they are kept, and in half precision beside that.
+    fn visible(&self, keys: &Rows, token: usize) -> [Range<usize>; 2] {
         let end = self.first + token + 1;
-        end.saturating_sub(self.options.window)..end
+        let start = end.saturating_sub(self.options.window);
+        let recent = keys.recent(end - 1).max(start);
+        [start..recent.min(end), recent..end]
     }
 
     fn run(&self, task: Task) {
@@ -156,8 +158,13 @@ impl Job<'_> {
         let (head, share) = (shape.head, shape.share());
         let (tokens, rows) = (y.len(), y.len() * share);
         let queries = &self.queries[(kv_head * shape.tokens + token) * share * head..][..rows * head];
-        let seen = self.visible(token).start..self.visible(token + tokens - 1).end;
-        let width = KEYS.min(seen.len());
+        let (keys, values) = (&self.cache.keys[kv_head], &self.cache.values[kv_head]);
+        let (first, last) = (self.visible(keys, token), self.visible(keys, token + tokens - 1));
+        let seen = [0, 1].map(|i| first[i].start..last[i].end);
+        let width = KEYS.min(seen[0].len().max(seen[1].len()));
+        let blocks = seen.iter().enumerate().flat_map(|(kept, seen)| {
+            seen.clone().step_by(width).map(move |begin| (kept, begin..seen.end.min(begin + width)))
+        });
         with_scratch(width * head + rows * width + 2 * rows * head + 2 * rows, |scratch| {
             let (vectors, rest) = scratch.split_at_mut(width * head);
             let (scores, rest) = rest.split_at_mut(rows * width);
@@ -167,18 +174,23 @@ impl Job<'_> {
             sums.fill(0.0);
             tops.fill(f32::NEG_INFINITY);
             totals.fill(0.0);
-            for begin in seen.clone().step_by(width) {
-                let block = begin..seen.end.min(begin + width);
+            for (kept, block) in blocks {
+                let read = |rows: &Rows, out: &mut [f32]| match kept {
+                    0 => rows.read(level, block.clone(), out),
+                    _ => rows.read_recent(level, block.clone(), out),
+                };
                 let (vectors, scores) = (&mut vectors[..block.len() * head], &mut scores[..rows * block.len()]);
-                self.cache.keys[kv_head].read(level, block.clone(), vectors);
+                read(keys, vectors);
                 products(level, queries, vectors, head, scores);
                 for (row, scores) in scores.chunks_exact_mut(block.len()).enumerate() {
-                    let shrink = self.weigh(token + row / share, &block, scores, &mut tops[row], &mut totals[row]);
+                    let [visible, recent] = self.visible(keys, token + row / share);
+                    let visible = if kept == 0 { visible } else { recent };
+                    let shrink = self.weigh(visible, &block, scores, &mut tops[row], &mut totals[row]);
                     if shrink != 1.0 {
                         sums[row * head..][..head].iter_mut().for_each(|v| *v *= shrink);
                     }
                 }
-                self.cache.values[kv_head].read(level, block.clone(), vectors);
+                read(values, vectors);
                 add_products(level, scores, vectors, head, parts, sums);
             }
             let rows = sums.chunks_exact(share * head).zip(totals.chunks_exact(share));
@@ -193,10 +205,16 @@ impl Job<'_> {
         });
     }
 
-    /// Turns the scores of one row into weights relative to the greatest score so far, adds them to `total`, and returns
-    /// by what earlier weights shrink.
-    fn weigh(&self, token: usize, block: &Range<usize>, scores: &mut [f32], top: &mut f32, total: &mut f32) -> f32 {
-        let visible = self.visible(token);
+    /// Turns the scores of one row, those of `visible`, into weights relative to the greatest score so far, adds them to
+    /// `total`, and returns by what earlier weights shrink.
+    fn weigh(
+        &self,
+        visible: Range<usize>,
+        block: &Range<usize>,
+        scores: &mut [f32],
+        top: &mut f32,
+        total: &mut f32,
+    ) -> f32 {
         let place = |position: usize| position.clamp(block.start, block.end) - block.start;
         let (start, end) = (place(visible.start), place(visible.end));
         scores[..start].fill(0.0);

@@ -113,7 +113,8 @@ impl Cache {
 
     /// Bytes that keys and values take.
     pub fn bytes(&self) -> usize {
-        self.keys.iter().chain(&self.values).map(|rows| 2 * rows.halves.len() + rows.codes.len()).sum()
+        let halves = |rows: &Rows| rows.halves.len() + rows.ring.len();
+        self.keys.iter().chain(&self.values).map(|rows| 2 * halves(rows) + rows.codes.len()).sum()
     }
 }
 
@@ -127,11 +128,14 @@ pub struct Rows {
     halves: Vec<u16>,
     /// Signed integers; or pairs of codes, 9 bits each for keys and 8 for values, a block at a time from the lowest bit on.
     codes: Vec<u8>,
+    /// Of 8 bits: the turned rows `exact ..` in half precision too, row r in place r modulo `KvKind::RING`.
+    ring: Vec<u16>,
+    exact: usize,
 }
 
 impl Rows {
     fn new(kind: KvKind, levels: u32, width: usize) -> Self {
-        Rows { kind, levels, width, halves: Vec::new(), codes: Vec::new() }
+        Rows { kind, levels, width, halves: Vec::new(), codes: Vec::new(), ring: Vec::new(), exact: 0 }
     }
 
     /// None, of the same form.
@@ -142,6 +146,8 @@ impl Rows {
     fn copy(&mut self, other: &Rows) {
         self.halves.clone_from(&other.halves);
         self.codes.clone_from(&other.codes);
+        self.ring.clone_from(&other.ring);
+        self.exact = other.exact;
     }
 
     fn len(&self) -> usize {
@@ -161,6 +167,8 @@ impl Rows {
         let [halves, codes] = self.sizes();
         self.halves.truncate(rows * halves);
         self.codes.truncate(rows * codes);
+        // Rows that are cut off have taken the places of those before `exact`.
+        self.exact = self.exact.min(rows);
     }
 
     fn push(&mut self, row: &[f32]) {
@@ -168,15 +176,31 @@ impl Rows {
         match self.kind {
             KvKind::F16 => self.halves.extend(row.iter().map(|&v| half(v))),
             KvKind::Q8 | KvKind::Q4 => {
-                for block in row.chunks(KvKind::BLOCK) {
+                let place = self.len() % KvKind::RING * self.width;
+                for (i, block) in row.chunks(KvKind::BLOCK).enumerate() {
                     let mut turned = [0f32; KvKind::BLOCK];
                     let turned = &mut turned[..block.len()];
                     turned.copy_from_slice(block);
                     hadamard(turned);
-                    if self.kind == KvKind::Q8 { self.push8(turned) } else { self.push4(turned) }
+                    if self.kind == KvKind::Q8 {
+                        self.push8(turned);
+                        self.put(place + i * KvKind::BLOCK, turned);
+                    } else {
+                        self.push4(turned);
+                    }
                 }
+                self.exact = self.exact.max(self.len().saturating_sub(KvKind::RING));
             }
         }
+    }
+
+    /// Puts a turned block into the ring, which grows until it is whole.
+    fn put(&mut self, at: usize, block: &[f32]) {
+        let end = at + block.len();
+        if self.ring.len() < end {
+            self.ring.resize(end, 0);
+        }
+        self.ring[at..end].iter_mut().zip(block).for_each(|(to, &v)| *to = f16::from_f32(v).to_bits());
     }
 
     /// Adds a turned block.
@@ -211,7 +235,29 @@ impl Rows {
         }
     }
 
-    /// Writes rows of `range` as f32, those of 4 bits as they were turned.
+    /// The first of the rows that a token in row `row` sees in half precision though the rest has 8 bits; at most the one
+    /// after it. `usize::MAX` where none are kept like that.
+    pub fn recent(&self, row: usize) -> usize {
+        match self.kind {
+            KvKind::Q8 => (row + 1).saturating_sub(KvKind::RECENT).max(self.exact).min(row + 1),
+            KvKind::F16 | KvKind::Q4 => usize::MAX,
+        }
+    }
+
+    /// Writes rows of `range`, which the ring holds, as f32, as they were turned.
+    pub fn read_recent(&self, level: Level, range: Range<usize>, out: &mut [f32]) {
+        let mut rest = out;
+        let mut row = range.start;
+        while row < range.end {
+            let place = row % KvKind::RING;
+            let count = (range.end - row).min(KvKind::RING - place);
+            let (now, behind) = rest.split_at_mut(count * self.width);
+            lookup::widen(level, &self.ring[place * self.width..][..now.len()], now);
+            (rest, row) = (behind, row + count);
+        }
+    }
+
+    /// Writes rows of `range` as f32, those of fewer bits as they were turned.
     pub fn read(&self, level: Level, range: Range<usize>, out: &mut [f32]) {
         let [halves, codes] = self.sizes();
         let halves = &self.halves[range.start * halves..range.end * halves];
@@ -299,18 +345,22 @@ fn read4_body<const FMA: bool>(halves: &[u16], codes: &[u8], width: usize, level
 mod tests {
     use super::*;
 
-    fn bytes(kind: KvKind, width: usize) -> usize {
+    /// Of so many tokens.
+    fn bytes(kind: KvKind, width: usize, tokens: usize) -> usize {
         let mut cache = Cache::new(kind);
         cache.cut(0, [1, 3, width]).unwrap();
         let row = vec![0.5; 3 * width];
-        cache.push(0, &row, &row);
+        (0..tokens).for_each(|_| cache.push(0, &row, &row));
         cache.bytes()
     }
 
     #[test]
     fn bits_of_an_element() {
-        assert_eq!([KvKind::F16, KvKind::Q8, KvKind::Q4].map(|kind| bytes(kind, 64)), [768, 408, 228]);
+        let kinds = [KvKind::F16, KvKind::Q8, KvKind::Q4];
+        assert_eq!(kinds.map(|kind| bytes(kind, 64, 1)), [768, 408 + 768, 228]);
+        // The ring takes no more than its tokens.
+        assert_eq!(kinds.map(|kind| bytes(kind, 64, 1000)), [768_000, 408_000 + 160 * 768, 228_000]);
         // 4.75 bits of 16, less than 0.3.
-        assert_eq!(bytes(KvKind::Q4, 128) as f64 / bytes(KvKind::F16, 128) as f64, 4.75 / 16.0);
+        assert_eq!(bytes(KvKind::Q4, 128, 1) as f64 / bytes(KvKind::F16, 128, 1) as f64, 4.75 / 16.0);
     }
 }

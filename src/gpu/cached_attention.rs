@@ -1,6 +1,7 @@
 //! Attention over keys and values that stay on the device. Shaders: `shaders/cached_rows.wgsl`,
 //! `shaders/cached_attention.wgsl`.
 
+use super::caches::Words;
 use super::emit::{CacheUse, Emit, GpuKernel, Operand, grid, u32_of};
 use super::shader::{cached_attention as attention, cached_rows as rows};
 use crate::Result;
@@ -26,24 +27,30 @@ fn cached_attention(e: &mut Emit) -> Result<()> {
     let input = e.graph_input_of(3).ok_or_else(|| e.unsupported("positions that are no input of the model"))?;
     let kind = e.kv_kind();
     let words = row_words(kind, s.head);
-    let cache = e.cache(options.cache, s.batch, words.map(|words| s.kv_heads * words))?;
+    // The first position in half precision, and the ring.
+    let ahead = if kind == KvKind::Q8 { 1 + KvKind::RING * s.kv_heads * s.head.div_ceil(2) } else { 0 };
+    let room = Words { ahead, token: words.map(|words| s.kv_heads * words) };
+    let cache = e.cache(options.cache, s.batch, room)?;
     e.use_cache(CacheUse { cache: cache.clone(), sequences: s.batch, input });
     let [keys, values] = cache.buffers.clone().map(Operand::kept);
     let queries = e.scratch(s.batch * s.tokens * s.q_heads * s.head)?;
     let none = e.absent();
     let angles = if angles.is_some() { [e.input(4)?, e.input(5)?] } else { [none.clone(), none.clone()] };
 
-    let turn = Turn { shape: s, interleaved: options.interleaved, capacity: cache.capacity };
+    let stride = [0, 1].map(|part| room.of(part, cache.capacity));
+    let turn = Turn { shape: s, interleaved: options.interleaved, ahead };
     let (at, [key_form, value_form]) = (if kind == KvKind::F16 { 0 } else { 5 }, forms(kind));
     let x = e.input(0)?;
-    let queries_rows = Rows { heads: s.q_heads, rotated: s.rotated, form: at, words: 0, scale: options.scale };
+    let queries_rows =
+        Rows { heads: s.q_heads, rotated: s.rotated, form: at, words: 0, stride: 0, scale: options.scale };
     turn.rows(e, [x, angles[0].clone(), angles[1].clone(), queries.clone()], queries_rows)?;
     let x = e.input(1)?;
-    let keys_rows = Rows { heads: s.kv_heads, rotated: s.rotated, form: key_form, words: words[0], scale: 1.0 };
-    turn.rows(e, [x, angles[0].clone(), angles[1].clone(), keys.clone()], keys_rows)?;
+    let kept =
+        Rows { heads: s.kv_heads, rotated: s.rotated, form: key_form, words: words[0], stride: stride[0], scale: 1.0 };
+    turn.rows(e, [x, angles[0].clone(), angles[1].clone(), keys.clone()], kept)?;
     let x = e.input(2)?;
-    let values_rows = Rows { heads: s.kv_heads, rotated: 0, form: value_form, words: words[1], scale: 1.0 };
-    turn.rows(e, [x, none.clone(), none, values.clone()], values_rows)?;
+    let kept = Rows { rotated: 0, form: value_form, words: words[1], stride: stride[1], ..kept };
+    turn.rows(e, [x, none.clone(), none, values.clone()], kept)?;
 
     let params = attention::Params {
         tokens: u32_of(s.tokens)?,
@@ -51,14 +58,17 @@ fn cached_attention(e: &mut Emit) -> Result<()> {
         kv_heads: u32_of(s.kv_heads)?,
         share: u32_of(s.share())?,
         head: u32_of(s.head)?,
-        capacity: u32_of(cache.capacity)?,
         count: u32_of(s.batch * s.tokens * s.q_heads)?,
         key_words: u32_of(words[0])?,
         value_words: u32_of(words[1])?,
         window: u32::try_from(options.window).unwrap_or(u32::MAX),
+        key_stride: u32_of(stride[0])?,
+        value_stride: u32_of(stride[1])?,
+        ahead: u32_of(ahead)?,
     };
     let operands = [queries, keys, values, e.input(3)?, e.output(0)?];
-    let overrides = [("FORM", value_form.into())];
+    let recent = [("RING", KvKind::RING as f64), ("RECENT", KvKind::RECENT as f64)];
+    let overrides = [("FORM", value_form.into()), recent[0], recent[1]];
     e.dispatch(&attention::SHADER, &overrides, &operands, &params, grid(s.batch * s.tokens * s.q_heads)?)
 }
 
@@ -94,11 +104,12 @@ fn block_words(form: u32, len: usize) -> usize {
 struct Turn {
     shape: CachedShape,
     interleaved: bool,
-    /// Tokens of a sequence that the cache has room for.
-    capacity: usize,
+    /// Words of a sequence before its rows.
+    ahead: usize,
 }
 
 /// What becomes of an input.
+#[derive(Clone, Copy)]
 struct Rows {
     heads: usize,
     /// Elements of a head that turn.
@@ -106,6 +117,8 @@ struct Rows {
     form: u32,
     /// Of a row of a head.
     words: usize,
+    /// Words of a sequence.
+    stride: usize,
     scale: f32,
 }
 
@@ -123,7 +136,8 @@ impl Turn {
             count: u32_of(count)?,
             words: u32_of(rows.words)?,
             tokens: u32_of(self.shape.tokens)?,
-            capacity: u32_of(self.capacity)?,
+            stride: u32_of(rows.stride)?,
+            ahead: u32_of(self.ahead)?,
             scale: rows.scale,
         };
         let levels = if rows.form == 4 { KvKind::KEY_LEVELS } else { KvKind::VALUE_LEVELS };
@@ -131,6 +145,7 @@ impl Turn {
             ("FORM", rows.form.into()),
             ("INTERLEAVED", u32::from(self.interleaved).into()),
             ("HALF", f64::from(levels) / 2.0),
+            ("RING", KvKind::RING as f64),
             ("BLOCK_WORDS", block_words(rows.form, KvKind::BLOCK) as f64),
         ];
         let operands = [x, cos, sin, e.input(3)?, out];

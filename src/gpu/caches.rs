@@ -23,16 +23,31 @@ struct State {
     passage: Option<wgpu::Buffer>,
 }
 
-/// One layer's keys and values: `[sequences, capacity, heads, words]` each, of words of their own.
+/// One layer's keys and values: of each sequence `ahead` words and `[capacity, heads, words]`, of words of their own.
 pub struct Cache {
     pub buffers: [wgpu::Buffer; 2],
     /// Tokens of a sequence that there is room for.
     pub capacity: usize,
     room: usize,
-    /// Words of a token's keys and values.
-    words: [usize; 2],
+    words: Words,
     sequences: AtomicUsize,
     tokens: AtomicUsize,
+}
+
+/// What a sequence takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Of keys, and of values, whatever tokens there are.
+    pub ahead: usize,
+    /// Of a token's keys and values.
+    pub token: [usize; 2],
+}
+
+impl Words {
+    /// With so many tokens, of keys (0) or values (1).
+    pub fn of(&self, part: usize, tokens: usize) -> usize {
+        self.ahead.saturating_add(tokens.saturating_mul(self.token[part]))
+    }
 }
 
 /// Room that a session begins with.
@@ -44,9 +59,9 @@ impl Caches {
         Caches { kind, state: Mutex::new(state) }
     }
 
-    /// The cache of this number for so many sequences, with `words` words a token; made, empty, on first use and where it
+    /// The cache of this number for so many sequences of `words`; made, empty, on first use and where it
     /// had other sizes or less room.
-    pub fn get(&self, device: &GpuDevice, number: usize, sequences: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
+    pub fn get(&self, device: &GpuDevice, number: usize, sequences: usize, words: Words) -> Result<Arc<Cache>> {
         let mut state = lock(&self.state);
         let fits = |cache: &&Arc<Cache>| cache.words == words && cache.room >= sequences;
         if let Some(cache) = state.known.get(&number).filter(fits) {
@@ -126,20 +141,20 @@ impl Default for Caches {
 }
 
 impl Cache {
-    fn new(device: &GpuDevice, [room, capacity]: [usize; 2], words: [usize; 2]) -> Result<Self> {
-        let bytes = |words: usize| room.saturating_mul(capacity).saturating_mul(words).saturating_mul(4);
-        let buffers = [device.storage("cache", bytes(words[0]))?, device.storage("cache", bytes(words[1]))?];
+    fn new(device: &GpuDevice, [room, capacity]: [usize; 2], words: Words) -> Result<Self> {
+        let bytes = |part| words.of(part, capacity).saturating_mul(room).saturating_mul(4);
+        let buffers = [device.storage("cache", bytes(0))?, device.storage("cache", bytes(1))?];
         Ok(Cache { buffers, capacity, room, words, sequences: AtomicUsize::new(0), tokens: AtomicUsize::new(0) })
     }
 
     /// Bytes from a sequence to the next of keys (0) or values (1).
     fn stride(&self, part: usize) -> u64 {
-        (self.capacity * self.words[part] * 4) as u64
+        (self.words.of(part, self.capacity) * 4) as u64
     }
 
     /// Bytes of what a sequence has in use.
     fn bytes(&self, part: usize) -> u64 {
-        (self.tokens.load(Ordering::Relaxed) * self.words[part] * 4) as u64
+        (self.words.of(part, self.tokens.load(Ordering::Relaxed)) * 4) as u64
     }
 
     /// Notes that a run brings in tokens `first ..= last` of so many sequences. False if there is no room, if tokens before

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 #[cfg(feature = "full")]
-use super::caches::Cache;
+use super::caches::{Cache, Words};
 use super::choices::Choice;
 use super::columns;
 use super::decode::{Window, slice};
@@ -207,9 +207,9 @@ impl<'a> Emit<'a> {
         self.weights.caches.kind
     }
 
-    /// The session's cache of this number for so many sequences, with so many words of keys and of values a token.
+    /// The session's cache of this number for so many sequences of `words`.
     #[cfg(feature = "full")]
-    pub fn cache(&self, number: usize, sequences: usize, words: [usize; 2]) -> Result<Arc<Cache>> {
+    pub fn cache(&self, number: usize, sequences: usize, words: Words) -> Result<Arc<Cache>> {
         self.weights.caches.get(self.device, number, sequences, words)
     }
 

@@ -27,6 +27,11 @@ fn in_parts(row: &[f64], part: impl Fn(&[f64], f64) -> Vec<f64>) -> Vec<f64> {
     row.chunks(64).flat_map(block).collect()
 }
 
+/// Turned, in half precision: what a cache of 8 bits keeps of recent tokens.
+fn recent(row: &[f64]) -> Vec<f64> {
+    in_parts(row, |part, _| f16(part))
+}
+
 /// Integers.
 pub fn q8(row: &[f64]) -> Vec<f64> {
     in_parts(row, |part, largest| {
@@ -69,11 +74,19 @@ struct Reference<'a> {
     sizes: &'a Sizes,
     weights: &'a Weights,
     keep: [Keep; 2],
+    recent: &'a [usize],
 }
 
-/// Logits after each token, `[tokens, vocabulary]`.
-pub fn forward(config: &Config, sizes: &Sizes, weights: &Weights, keep: [Keep; 2], ids: &[i64]) -> Vec<f64> {
-    let net = Reference { config, sizes, weights, keep };
+/// Logits after each token, `[tokens, vocabulary]`. Token i sees keys and values from position `from[i]` on in half precision,
+/// others as `keep` does it; where `from` ends it sees none so.
+pub fn forward(
+    config: &Config,
+    sizes: &Sizes,
+    weights: &Weights,
+    (keep, from): ([Keep; 2], &[usize]),
+    ids: &[i64],
+) -> Vec<f64> {
+    let net = Reference { config, sizes, weights, keep, recent: from };
     let mut kept = vec![(Vec::new(), Vec::new()); config.layers];
     let embedding = net.get("token_embd.weight").unwrap();
     let mut all = Vec::new();
@@ -90,7 +103,8 @@ pub fn forward(config: &Config, sizes: &Sizes, weights: &Weights, keep: [Keep; 2
     all
 }
 
-type Kept = (Vec<Vec<f64>>, Vec<Vec<f64>>);
+/// Of every position a row as it is kept, and one of recent tokens; of keys, and of values.
+type Kept = (Vec<[Vec<f64>; 2]>, Vec<[Vec<f64>; 2]>);
 
 impl Reference<'_> {
     fn get(&self, name: &str) -> Option<Vec<f64>> {
@@ -137,20 +151,24 @@ impl Reference<'_> {
             all
         };
         let queries = heads("attn_q");
-        let kept = |x: Vec<f64>, keep: Keep| x.chunks_exact(head).flat_map(keep).collect();
+        let kept = |x: Vec<f64>, keep: Keep| [keep, recent].map(|keep| x.chunks_exact(head).flat_map(keep).collect());
         keys.push(kept(heads("attn_k"), self.keep[0]));
         values.push(kept(self.linear(layer, "attn_v", &normal), self.keep[1]));
         let first = window.map_or(0, |w| (position + 1).saturating_sub(w.size));
         let scale = config.scale.map_or(1.0 / (head as f64).sqrt(), f64::from);
+        let recent = self.recent.get(position).copied().unwrap_or(usize::MAX);
+        let rows = |all: &[[Vec<f64>; 2]]| -> Vec<Vec<f64>> {
+            all.iter().enumerate().skip(first).map(|(i, row)| row[usize::from(i >= recent)].clone()).collect()
+        };
+        let (keys, values) = (rows(keys), rows(values));
         let mut seen = Vec::new();
         for (h, query) in queries.chunks_exact(head).enumerate() {
             let at = h / (config.heads / config.kv_heads) * head;
             let dot = |key: &Vec<f64>| query.iter().zip(&key[at..]).map(|(a, b)| a * b).sum::<f64>();
-            let weights: Vec<f64> = keys[first..].iter().map(|key| (scale * dot(key)).exp()).collect();
+            let weights: Vec<f64> = keys.iter().map(|key| (scale * dot(key)).exp()).collect();
             let total: f64 = weights.iter().sum();
             seen.extend(
-                (0..head)
-                    .map(|i| weights.iter().zip(&values[first..]).map(|(w, v)| w * v[at + i]).sum::<f64>() / total),
+                (0..head).map(|i| weights.iter().zip(&values).map(|(w, v)| w * v[at + i]).sum::<f64>() / total),
             );
         }
         let out = self.norm(&name("post_attention_norm"), &self.linear(layer, "attn_output", &seen));

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use fewbit::graph::Model;
-use fewbit::runtime::Device;
+use fewbit::runtime::{Device, KvKind};
 use fewbit::tasks::ahead::Draft;
 use fewbit::tasks::generate::Options;
 use fewbit::tasks::{Decoder, Generator};
@@ -144,4 +144,23 @@ fn texts_with_a_draft_model_come_as_often_as_they_should() {
     let draft = || Some(Draft::Model(Box::new(Decoder::new(&models()[1], &device()).unwrap())));
     check(draft(), 1.2, 1.0);
     check(draft(), 1.5, 0.8);
+}
+
+/// Nor do drafts change ids where keys and values have 8 bits, though of recent tokens they have more.
+#[test]
+fn drafts_change_no_ids_of_8_bits() {
+    let [model, other] = [small::letters(11, 2, 40), small::letters(5, 1, 40)];
+    let run = |draft: Draft| {
+        let mut generator = Generator::new(&model, &crate::device()).unwrap();
+        generator.decoder().set_kv(KvKind::Q8);
+        generator.set_draft(draft).unwrap();
+        let options = Options { max_tokens: 400, ..Options::default() };
+        generator.generate(PROMPT, &options, |_| ControlFlow::Continue(())).unwrap()
+    };
+    let plain = run(Draft::None);
+    for draft in [Draft::Lookup, Draft::Model(Box::new(Decoder::new(&other, &device()).unwrap()))] {
+        let drafted = run(draft);
+        println!("{} of {} accepted", drafted.accepted, drafted.ids.len());
+        assert_eq!(drafted.ids, plain.ids);
+    }
 }
