@@ -29,7 +29,10 @@ type Key = (usize, usize, String);
 struct Entry {
     buffer: wgpu::Buffer,
     /// Keeps the address from being reused while the entry stands.
-    #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "held, and looked at only where weights are swapped"))]
+    #[cfg_attr(
+        not(feature = "full"),
+        expect(dead_code, reason = "held, and looked at only where weights are swapped")
+    )]
     source: Tensor,
 }
 
