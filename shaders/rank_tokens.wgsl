@@ -8,14 +8,16 @@ import package::shared::grid::flat_index;
 
 struct Params { count: u32, tokens: u32, pinned: u32, pad0: u32 }
 
-@group(0) @binding(0) var<storage, read> scores: array<f32>;
+// By their bits: devices may take the smallest numbers for zeros.
+@group(0) @binding(0) var<storage, read> scores: array<u32>;
 @group(0) @binding(1) var<storage, read_write> ranks: array<i32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // Unsigned keys in the order of the floats; NaN as −∞.
-fn key(v: f32) -> u32 {
-    let bits = bitcast<u32>(select(v, 0.0, v == 0.0));
-    if (bits & 0x7fffffffu) > 0x7f800000u { return 0x007fffffu; }
+fn key(v: u32) -> u32 {
+    let size = v & 0x7fffffffu;
+    if size > 0x7f800000u { return 0x007fffffu; }
+    let bits = select(v, 0u, size == 0u);
     return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 
