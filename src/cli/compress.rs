@@ -141,11 +141,7 @@ fn samples(folder: &Path, model: &Model) -> Result<Vec<Sample>> {
             samples.push(vec![crate::formats::npy::open(file)?]);
             continue;
         }
-        let image = model.manifest.image.as_ref().ok_or_else(|| {
-            let what = "calibration photos need a model that says how a photo becomes its input";
-            Error::Usage(format!("{what}; give `image` with `--manifest FILE`, or .npy files"))
-        })?;
-        samples.extend(views(&Photo::open(file)?, image)?.into_iter().map(|view| vec![view]));
+        samples.extend(views(&Photo::open(file)?, models::photo_input(model)?)?.into_iter().map(|view| vec![view]));
     }
     if samples.is_empty() {
         return Err(Error::Usage(format!("{}: nothing to calibrate with", folder.display())));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::graph::{Dim, Manifest, Model, Weight};
+use crate::graph::{Dim, ImageInput, Manifest, Model, Weight};
 use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
 
@@ -57,6 +57,16 @@ pub fn bits_per_weight(model: &Model) -> f64 {
 
 fn floats(model: &Model) -> impl Iterator<Item = &Weight> {
     model.graph.weights.values().filter(|w| w.ty().dtype.is_float())
+}
+
+/// How a photo becomes the model's input.
+pub fn photo_input(model: &Model) -> Result<&ImageInput> {
+    model.manifest.image.as_ref().ok_or_else(|| {
+        let what = "photos need a model that says how a photo becomes its input";
+        Error::Usage(format!(
+            "{what}; give `image` with `--manifest FILE` to `convert` or `compress`, or give .npy files"
+        ))
+    })
 }
 
 /// The files of a folder, in the order of their names.

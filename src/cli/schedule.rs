@@ -68,15 +68,7 @@ fn samples(model: &Model, folder: &Path, most: usize) -> Result<Vec<Vec<(String,
         return Err(Error::Usage("a schedule is searched for models with one input: a picture".into()));
     };
     let name = model.graph.value(input).name.clone();
-    let as_input = |photo: &Photo| match &model.manifest.image {
-        Some(image) => image_tensor(photo, image),
-        None => {
-            let what = "the model does not say how a photo becomes its input";
-            Err(Error::Usage(format!(
-                "{what}; add `image` to it with `fewbit convert --manifest FILE`, or give .npy files"
-            )))
-        }
-    };
+    let as_input = |photo: &Photo| image_tensor(photo, models::photo_input(model)?);
     let set = Labelled::idx(folder, Part::Train)?;
     let files = if set.is_some() { Vec::new() } else { models::files(folder)? };
     let count = set.as_ref().map_or(files.len(), Labelled::len);

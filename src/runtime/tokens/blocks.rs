@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::Result;
 use crate::graph::{Node, TypedGraph, ValueId};
 use crate::ops::attention::AttentionShape;
 
@@ -23,7 +22,7 @@ pub struct Block {
 }
 
 /// Blocks of one number of tokens in the order of their computation.
-pub fn find(typed: &TypedGraph) -> Result<Vec<Block>> {
+pub fn find(typed: &TypedGraph) -> Vec<Block> {
     let mut users: HashMap<ValueId, Vec<&Node>> = HashMap::new();
     for node in &typed.graph.nodes {
         for &id in node.inputs.iter().flatten() {
@@ -35,7 +34,7 @@ pub fn find(typed: &TypedGraph) -> Result<Vec<Block>> {
     if let Some(tokens) = blocks.first().map(|block| block.tokens) {
         blocks.retain(|block| block.tokens == tokens);
     }
-    Ok(blocks)
+    blocks
 }
 
 fn block(typed: &TypedGraph, users: &HashMap<ValueId, Vec<&Node>>, node: &Node) -> Option<Block> {

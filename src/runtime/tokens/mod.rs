@@ -41,7 +41,7 @@ fn none() -> Error {
 
 /// Reduces the tokens of a fused graph; says what there were.
 pub fn reduce(typed: &mut TypedGraph, tokens: &Tokens) -> Result<Sizes> {
-    let blocks = blocks::find(typed)?;
+    let blocks = blocks::find(typed);
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Err(none()) };
     let pinned = blocks::pinned(typed, first.tokens);
     let steps = tokens.method.steps(blocks.len(), first.tokens, pinned)?;

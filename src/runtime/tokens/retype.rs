@@ -2,7 +2,7 @@
 
 use crate::graph::{Node, TypedGraph};
 use crate::ops::{self, Infer};
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Types of a node's outputs from those of its inputs. A `Reshape` to sizes that were written for another number of
@@ -44,9 +44,7 @@ fn resize(typed: &mut TypedGraph, node: &mut Node, before: Option<&[usize]>) -> 
     };
     let mut target: Vec<i64> = output.iter().map(|&n| n as i64).collect();
     target[place] = input[axis] as i64;
-    let tensor = Tensor::new([target.len()], &target)?;
-    debug_assert_eq!(TensorType::len(tensor.ty()), target.len());
-    let id = typed.add_constant(format!("{}.sizes", node.name), tensor);
+    let id = typed.add_constant(format!("{}.sizes", node.name), Tensor::new([target.len()], &target)?);
     node.inputs[1] = Some(id);
     node.attrs.0.remove("allowzero");
     Ok(())
