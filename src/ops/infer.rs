@@ -1,6 +1,6 @@
 //! What a shape function sees of its node, and the checks they share.
 
-use crate::graph::Node;
+use crate::graph::{Node, TypedGraph};
 use crate::tensor::{DType, Shape, Tensor, TensorType, broadcast, normalize_axis};
 use crate::{Error, Result};
 
@@ -15,6 +15,15 @@ pub struct Infer<'a> {
 }
 
 impl<'a> Infer<'a> {
+    /// A node of a graph as far as its types are known.
+    pub fn of(typed: &'a TypedGraph, node: &'a Node) -> Self {
+        Infer {
+            node,
+            types: node.inputs.iter().map(|id| id.and_then(|id| typed.ty(id).cloned())).collect(),
+            values: node.inputs.iter().map(|id| id.and_then(|id| typed.constant(id))).collect(),
+        }
+    }
+
     /// Type of input `i`; an error names the missing input.
     pub fn ty(&self, i: usize) -> Result<&TensorType> {
         self.opt_ty(i).ok_or_else(|| self.node.error(format!("input {i} is missing")))

@@ -75,12 +75,7 @@ fn pass(mut typed: TypedGraph, threads: &Threads, limit: usize, force: &HashSet<
     let nodes = std::mem::take(&mut typed.graph.nodes);
     for mut node in nodes {
         let infer = ops::find(&node.op).ok_or_else(|| Error::UnknownOperator(node.op.clone()))?;
-        let view = Infer {
-            node: &node,
-            types: node.inputs.iter().map(|id| id.and_then(|id| typed.ty(id).cloned())).collect(),
-            values: node.inputs.iter().map(|id| id.and_then(|id| typed.constant(id))).collect(),
-        };
-        let types = match infer(&view) {
+        let types = match infer(&Infer::of(&typed, &node)) {
             Ok(types) => types,
             Err(Error::NeedsValue { operator, input }) => match node.input(input) {
                 Some(id) => return Ok(Pass::Needs(id)),

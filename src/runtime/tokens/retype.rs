@@ -12,11 +12,7 @@ pub fn retype(typed: &mut TypedGraph, node: &mut Node, before: Option<&[usize]>)
         resize(typed, node, before)?;
     }
     let infer = ops::find(&node.op).ok_or_else(|| Error::UnknownOperator(node.op.clone()))?;
-    let types = infer(&Infer {
-        node,
-        types: node.inputs.iter().map(|id| id.and_then(|id| typed.ty(id).cloned())).collect(),
-        values: node.inputs.iter().map(|id| id.and_then(|id| typed.constant(id))).collect(),
-    })?;
+    let types = infer(&Infer::of(typed, node))?;
     for (id, ty) in node.outputs.iter().zip(types) {
         if let Some(id) = id {
             typed.types[id.0 as usize] = Some(ty);
