@@ -232,6 +232,36 @@ fn a_weight_that_is_not_finite_is_named() {
     }
 }
 
+/// A layer of rank 3 and one whose values are all about as large: the first alone is smaller as two.
+#[test]
+fn a_threshold_splits_what_is_thin() {
+    let (rows, cols) = (40, 32);
+    let (left, right, full) = (normal(rows * 3), normal(3 * cols + 1), normal(rows * cols + 2));
+    let thin = |i: usize| (0..3).map(|k| left[i / cols * 3 + k] * right[k * cols + i % cols]).sum::<f32>();
+    let mut graph = Graph::default();
+    let x = graph.add_input("x", DType::F32, [5, cols].map(Dim::Known).to_vec());
+    for (name, w) in [("thin", (0..rows * cols).map(thin).collect()), ("full", full[..rows * cols].to_vec())] {
+        let weight = graph.add_weight(name, Weight::Dense(Tensor::new([rows, cols], &w).unwrap()));
+        let y =
+            graph.add_node("fewbit.Linear", &format!("{name}.y"), &[x, weight], [("transposed", Attr::Int(1))].into());
+        graph.outputs.push(y);
+    }
+    let model = Model { graph, ..Model::default() };
+    let split = calibrated(&model, "lowrank:threshold=0.01+f32", &[]);
+    let shapes = |name: &str| {
+        let found = split.graph.weights.iter().find(|(id, _)| split.graph.value(**id).name == name);
+        found.map(|(_, weight)| weight.ty().shape)
+    };
+    assert_eq!(shapes("thin"), Some(vec![rows, 3]));
+    assert_eq!(shapes("thin.right"), Some(vec![3, cols]));
+    assert_eq!((shapes("full"), shapes("full.right")), (Some(vec![rows, cols]), None));
+    let x = Tensor::new([5, cols], &normal(5 * cols)).unwrap();
+    let (before, after) = (outputs(&model, std::slice::from_ref(&x)), outputs(&split, &[x]));
+    for (a, b) in before[0].iter().zip(&after[0]) {
+        assert!((a - b).abs() < 1e-3, "{a} became {b}");
+    }
+}
+
 fn add_weight(graph: &mut Graph, name: &str, shape: &[usize], scale: f32) -> ValueId {
     let values: Vec<f32> = normal(shape.iter().product()).iter().map(|v| scale * v).collect();
     graph.add_weight(name, Weight::Dense(Tensor::new(shape, &values).unwrap()))

@@ -1,21 +1,22 @@
-//! Linear layers as two thinner ones: `W ≈ left · right`, with bias and activation on the second.
+//! Linear layers as two thinner ones: `W ≈ left · right`, with bias and activation on the second, where that makes them
+//! smaller.
 
 use std::collections::HashMap;
 
 use super::calibrate::Inputs;
 use super::feedback::Statistics;
-use super::svd;
+use super::spec::Rank;
+use super::svd::{self, Factors};
 use super::targets::{Layout, Target, dense};
 use crate::Result;
 use crate::graph::{Attr, Attrs, Graph, Node, Weight};
 use crate::tensor::Tensor;
 
-/// Splits the layers of a target into two, if rank `share` of the smaller side makes them smaller; `None` leaves all as
-/// it was. Statistics of the inputs decide what matters, and those of the second factor's inputs are added to them.
+/// Splits the layers of a target into two, if that makes them smaller; `None` leaves all as it was. Statistics of the inputs decide what matters, and those of the second factor's inputs are added to them.
 pub fn split(
     graph: &mut Graph,
     target: &Target,
-    share: f64,
+    rank: Rank,
     statistics: &mut HashMap<Inputs, Statistics>,
 ) -> Result<Option<[Target; 2]>> {
     let dense = dense(graph, target)?.into_owned();
@@ -26,12 +27,21 @@ pub fn split(
         return Ok(None);
     }
     let &[rows, cols] = dense.shape() else { return Ok(None) };
-    let rank = ((rows.min(cols) as f64 * share).round() as usize).max(1);
-    if rank * (rows + cols) >= rows * cols {
+    let pays = |rank: usize| rank * (rows + cols) < rows * cols;
+    let (most, least) = match rank {
+        Rank::Share(share) => (((rows.min(cols) as f64 * share).round() as usize).max(1), 0.0),
+        // One more than pays tells that there are too many.
+        Rank::Threshold(least) => ((rows * cols).div_ceil((rows + cols).max(1)).min(rows.min(cols)), least),
+    };
+    if least == 0.0 && !pays(most) {
         return Ok(None);
     }
     let seen = target.inputs.and_then(|inputs| statistics.get(&inputs)).filter(|s| s.samples > 0);
-    let factors = weighted(dense.slice::<f32>()?, rows, cols, rank, seen);
+    let factors = weighted(dense.slice::<f32>()?, [rows, cols], most, least, seen);
+    let rank = factors.rank;
+    if rank == 0 || !pays(rank) {
+        return Ok(None);
+    }
     let passed = seen.map(|s| s.through(&factors.right));
 
     let right_name = format!("{}.right", target.name);
@@ -61,12 +71,12 @@ pub fn split(
 }
 
 /// Factors of least error, each column weighted by the root of its input's mean square.
-fn weighted(data: &[f32], rows: usize, cols: usize, rank: usize, seen: Option<&Statistics>) -> svd::Factors {
-    let Some(seen) = seen.filter(|s| s.inputs == cols) else { return svd::factors(data, rows, cols, rank) };
+fn weighted(data: &[f32], [rows, cols]: [usize; 2], most: usize, least: f64, seen: Option<&Statistics>) -> Factors {
+    let Some(seen) = seen.filter(|s| s.inputs == cols) else { return svd::factors(data, rows, cols, most, least) };
     let weights: Vec<f32> = seen.importance().iter().map(|i| i.sqrt()).collect();
     let scaled: Vec<f32> =
         data.chunks_exact(cols).flat_map(|row| row.iter().zip(&weights).map(|(v, w)| v * w)).collect();
-    let mut factors = svd::factors(&scaled, rows, cols, rank);
+    let mut factors = svd::factors(&scaled, rows, cols, most, least);
     for row in factors.right.chunks_exact_mut(cols) {
         row.iter_mut().zip(&weights).for_each(|(v, w)| *v /= w);
     }

@@ -136,11 +136,11 @@ fn resolve_auto(
 fn split_low_rank(model: &mut Model, jobs: Vec<Job>, statistics: &mut HashMap<Inputs, Statistics>) -> Result<Vec<Job>> {
     let mut done = Vec::with_capacity(jobs.len());
     for Job { target, spec } in jobs {
-        let Spec::LowRank { share, factors } = spec else {
+        let Spec::LowRank { rank, factors } = spec else {
             done.push(Job { target, spec });
             continue;
         };
-        match low_rank::split(&mut model.graph, &target, share, statistics)? {
+        match low_rank::split(&mut model.graph, &target, rank, statistics)? {
             Some(two) => done.extend(two.map(|target| Job { target, spec: (*factors).clone() })),
             None => done.push(Job { target, spec: *factors }),
         }

@@ -54,6 +54,14 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// `NAME=S`, above 0 and below 1.
+    pub fn take_share(&mut self, name: &str) -> Result<Option<f64>> {
+        let Some(at) = self.named.iter().position(|(n, _)| *n == name) else { return Ok(None) };
+        let (_, value) = self.named.remove(at);
+        let share = value.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
+        share.map(Some).ok_or_else(|| self.error(&format!("has `{name}={value}`, which is not between 0 and 1")))
+    }
+
     /// `NAME=AxB`, both above 0 and below 2¹⁶.
     pub fn take_pair(&mut self, name: &str) -> Result<Option<[usize; 2]>> {
         let Some(at) = self.named.iter().position(|(n, _)| *n == name) else { return Ok(None) };

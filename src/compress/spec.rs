@@ -3,6 +3,7 @@
 //! `f32`, `f16`, `palette:BITS[:rows=R][:dim=D][:scale | :group=G]`, `affine:BITS:group=G[:sym]`, `nf4:group=G`,
 //! `fp4:group=G`, `mxfp4`, `codebook:MxB:group=G`, `dual:group=G`, `sparse:2of4[+ENCODING]`,
 //! `elastic`, `sparse:FRACTION[+ENCODING]`, `sparse:block=RxC:FRACTION[+ENCODING]`, `lowrank:FRACTION[+ENCODING]`,
+//! `lowrank:threshold=T[+ENCODING]`,
 //! `auto:BITS`.
 //!
 //! FRACTION is the share of each row that is left out; with `block=RxC`, of the blocks of R rows and C columns in each
@@ -61,8 +62,7 @@ pub enum Spec {
         values: Box<Spec>,
     },
     LowRank {
-        /// Rank, as a share of the smaller side.
-        share: f64,
+        rank: Rank,
         factors: Box<Spec>,
     },
     /// The encoding of each weight is chosen so that all together need this many bits per weight.
@@ -97,13 +97,23 @@ pub enum Pattern {
     Share(f64),
 }
 
+/// How thin two layers in the place of one are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rank {
+    /// A share of the smaller side.
+    Share(f64),
+    /// As many as there are singular values of at least this share of the largest, each layer its own number (WeLore, Jaiswal
+    /// et al. 2024).
+    Threshold(f64),
+}
+
 /// Weights that share a scale in MXFP4 (OCP Microscaling Formats v1.0, 5.2).
 const MX_GROUP: usize = 32;
 
 const FORMS: &str = "f32, f16, palette:BITS[:rows=R][:dim=D], affine:BITS:group=G[:sym], nf4:group=G, fp4:group=G, mxfp4, \
                      codebook:MxB:group=G, dual:group=G, elastic, sparse:2of4[+ENCODING], sparse:FRACTION[+ENCODING], \
                      sparse:block=RxC:FRACTION[+ENCODING], \
-                     lowrank:FRACTION[+ENCODING], auto:BITS";
+                     lowrank:FRACTION[+ENCODING], lowrank:threshold=T[+ENCODING], auto:BITS";
 
 impl FromStr for Spec {
     type Err = Error;
@@ -201,13 +211,19 @@ fn sparse(options: &mut Options, inner: Option<&str>) -> Result<Spec> {
 }
 
 fn low_rank(options: &mut Options, inner: Option<&str>) -> Result<Spec> {
-    let share = options.number("the rank's share of the smaller side, e.g. `lowrank:0.25`", 0.0, 1.0)?;
+    let rank = match options.take_share("threshold")? {
+        Some(least) => Rank::Threshold(least),
+        None => {
+            let what = "the rank's share of the smaller side, e.g. `lowrank:0.25`, or `threshold=T`";
+            Rank::Share(options.number(what, 0.0, 1.0)?)
+        }
+    };
     let factors = inner.unwrap_or("f16").parse()?;
     match factors {
         Spec::LowRank { .. } | Spec::Auto { .. } => {
             Err(options.error(&format!("cannot store its factors as `{factors}`")))
         }
-        factors => Ok(Spec::LowRank { share, factors: Box::new(factors) }),
+        factors => Ok(Spec::LowRank { rank, factors: Box::new(factors) }),
     }
 }
 
@@ -245,7 +261,8 @@ impl fmt::Display for Spec {
             Spec::Blocks { size: [rows, cols], share, values } => {
                 write!(f, "sparse:block={rows}x{cols}:{share}+{values}")
             }
-            Spec::LowRank { share, factors } => write!(f, "lowrank:{share}+{factors}"),
+            Spec::LowRank { rank: Rank::Share(share), factors } => write!(f, "lowrank:{share}+{factors}"),
+            Spec::LowRank { rank: Rank::Threshold(least), factors } => write!(f, "lowrank:threshold={least}+{factors}"),
             Spec::Auto { bits } => write!(f, "auto:{bits}"),
         }
     }
@@ -276,6 +293,7 @@ mod tests {
             "sparse:0.75+affine:4:group=32",
             "sparse:block=1x16:0.75+palette:4",
             "lowrank:0.25+sparse:0.5+f16",
+            "lowrank:threshold=0.175+f16",
             "auto:3.5",
         ] {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
@@ -317,6 +335,7 @@ mod tests {
             ("elastic:4", "unknown option `4`"),
             ("sparse:0.5+", "is not an encoding"),
             ("lowrank:0.5+auto:4", "factors"),
+            ("lowrank:threshold=2", "between 0 and 1"),
             ("auto", "auto:3.5"),
             ("f16+f16", "`+`"),
         ] {

@@ -15,14 +15,16 @@ const ORTHOGONAL: f64 = 1e-12;
 
 /// `left · right` with singular values shared out evenly: left `[rows, rank]`, right `[rank, cols]`.
 pub struct Factors {
+    pub rank: usize,
     pub left: Vec<f32>,
     pub right: Vec<f32>,
 }
 
-/// Factors a matrix `[rows, cols]`; `rank` is at most the smaller side.
-pub fn factors(matrix: &[f32], rows: usize, cols: usize, rank: usize) -> Factors {
+/// Factors a matrix `[rows, cols]`; `most`, the rank, is at most the smaller side, and less where singular values are below
+/// `least` of the largest.
+pub fn factors(matrix: &[f32], rows: usize, cols: usize, most: usize, least: f64) -> Factors {
     let row = |r: usize| &matrix[r * cols..(r + 1) * cols];
-    let directions = (rank + SPARE).min(rows.min(cols));
+    let directions = (most + SPARE).min(rows.min(cols));
     // Vectors are rows here: `basis` is Qᵀ, `[directions, rows]`.
     let times = |vectors: &[Vec<f64>]| -> Vec<Vec<f64>> {
         vectors.par_iter().map(|v| (0..rows).map(|r| mixed_dot(row(r), v)).collect()).collect()
@@ -50,7 +52,10 @@ pub fn factors(matrix: &[f32], rows: usize, cols: usize, rank: usize) -> Factors
     let norm = |v: &[f64]| dot(v, v).sqrt();
     let mut order: Vec<(f64, usize)> = small.iter().enumerate().map(|(i, v)| (norm(v), i)).collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0));
-    order.truncate(rank);
+    order.truncate(most);
+    let bar = order.first().map_or(0.0, |(largest, _)| least * largest);
+    order.retain(|(value, _)| *value >= bar);
+    let rank = order.len();
     let mut left = vec![0f32; rows * rank];
     let mut right = Vec::with_capacity(rank * cols);
     for (k, &(value, i)) in order.iter().enumerate() {
@@ -58,7 +63,7 @@ pub fn factors(matrix: &[f32], rows: usize, cols: usize, rank: usize) -> Factors
         (0..rows).for_each(|r| left[r * rank + k] = (basis[i][r] * root) as f32);
         right.extend(small[i].iter().map(|v| if root > 0.0 { (v / root) as f32 } else { 0.0 }));
     }
-    Factors { left, right }
+    Factors { rank, left, right }
 }
 
 fn mixed_dot(a: &[f32], b: &[f64]) -> f64 {
@@ -134,7 +139,7 @@ mod tests {
     use super::*;
 
     fn error(matrix: &[f32], rows: usize, cols: usize, rank: usize) -> f64 {
-        let Factors { left, right } = factors(matrix, rows, cols, rank);
+        let Factors { left, right, .. } = factors(matrix, rows, cols, rank, 0.0);
         let at =
             |r: usize, c: usize| (0..rank).map(|k| f64::from(left[r * rank + k] * right[k * cols + c])).sum::<f64>();
         (0..rows * cols).map(|i| (f64::from(matrix[i]) - at(i / cols, i % cols)).powi(2)).sum::<f64>().sqrt()
@@ -160,6 +165,15 @@ mod tests {
                 let found = error(&matrix, rows, cols, rank);
                 assert!((found - best).abs() < 1e-5, "{rows}×{cols} rank {rank}: {found} against {best}");
             }
+        }
+    }
+
+    #[test]
+    fn values_below_the_threshold_are_left_out() {
+        let (matrix, _) = known(30, 40, 12);
+        for (least, rank) in [(0.6, 1), (0.2, 3), (0.03, 6), (0.001, 8)] {
+            let found = factors(&matrix, 30, 40, 8, least);
+            assert_eq!((found.rank, found.left.len(), found.right.len()), (rank, 30 * rank, 40 * rank), "{least}");
         }
     }
 
