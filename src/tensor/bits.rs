@@ -14,18 +14,42 @@ pub fn pack(codes: &[u8], bits: u32) -> Vec<u8> {
 
 /// Like `pack`, into bytes that have room for the codes. What is behind the last code in its byte becomes 0.
 pub fn pack_into(codes: &[u8], bits: u32, bytes: &mut [u8]) {
-    if bits == 8 {
-        return bytes[..codes.len()].copy_from_slice(codes);
-    }
-    let word = |codes: &[u8]| codes.iter().rev().fold(0u64, |word, &code| word << bits | u64::from(code));
     // Eight codes are whole bytes.
     let (eights, rest) = codes.as_chunks::<8>();
     let (whole, last) = bytes.split_at_mut(eights.len() * bits as usize);
-    for (codes, bytes) in eights.iter().zip(whole.chunks_exact_mut(bits as usize)) {
-        bytes.copy_from_slice(&word(codes).to_le_bytes()[..bits as usize]);
+    match bits {
+        1 => pack_eights::<1>(eights, whole),
+        2 => pack_eights::<2>(eights, whole),
+        3 => pack_eights::<3>(eights, whole),
+        4 => pack_eights::<4>(eights, whole),
+        5 => pack_eights::<5>(eights, whole),
+        6 => pack_eights::<6>(eights, whole),
+        7 => pack_eights::<7>(eights, whole),
+        _ => whole.copy_from_slice(eights.as_flattened()),
     }
+    let mut eight = [0; 8];
+    eight[..rest.len()].copy_from_slice(rest);
     let len = packed_len(rest.len(), bits);
-    last[..len].copy_from_slice(&word(rest).to_le_bytes()[..len]);
+    last[..len].copy_from_slice(&word(eight, bits).to_le_bytes()[..len]);
+}
+
+fn pack_eights<const BITS: usize>(eights: &[[u8; 8]], bytes: &mut [u8]) {
+    for (&codes, bytes) in eights.iter().zip(bytes.as_chunks_mut::<BITS>().0) {
+        let word = word(codes, BITS as u32).to_le_bytes();
+        bytes.copy_from_slice(&word[..BITS]);
+    }
+}
+
+/// Eight codes next to each other: pairs, then fours, then all.
+fn word(codes: [u8; 8], bits: u32) -> u64 {
+    let word = u64::from_le_bytes(codes);
+    if bits == 8 {
+        return word;
+    }
+    let joined = |word: u64, mask: u64, lane: u32, bits: u32| word & mask | (word >> lane & mask) << bits;
+    let pairs = joined(word, 0x00ff_00ff_00ff_00ff, 8, bits);
+    let fours = joined(pairs, 0x0000_ffff_0000_ffff, 16, 2 * bits);
+    joined(fours, 0xffff_ffff, 32, 4 * bits)
 }
 
 /// The code at position `index` of a stream; 0 past the end.

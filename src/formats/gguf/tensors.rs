@@ -110,9 +110,9 @@ impl<'a> Blocks<'a> {
     /// The f16 at these places of each block: `[rows, blocks · places]`.
     fn halves(&self, places: &[usize]) -> Result<Tensor> {
         let half = |block: &[u8], at: usize| f16::from_le_bytes([block[at], block[at + 1]]);
-        let mut values = Vec::with_capacity(self.rows * self.per_row * places.len());
-        for block in self.iter() {
-            values.extend(places.iter().map(|&at| half(block, at)));
+        let mut values = vec![f16::ZERO; self.rows * self.per_row * places.len()];
+        for (block, values) in self.iter().zip(values.chunks_exact_mut(places.len())) {
+            values.iter_mut().zip(places).for_each(|(value, &at)| *value = half(block, at));
         }
         Tensor::new(self.grid(places.len()), &values)
     }
