@@ -77,24 +77,24 @@ fn channel_values(m: &Matcher, id: ValueId, channels: usize, rank: usize) -> Opt
 fn scale_channels(conv: &Node, weight: &[f32], shape: &[usize], per_channel: &[(f64, f64)]) -> Option<Vec<f32>> {
     let channels = per_channel.len();
     let inner: usize = shape.iter().skip(2).product();
-    let channel_of: Box<dyn Fn(usize) -> usize> = match conv.op.as_str() {
-        "Conv" if shape[0] == channels => {
-            let row = (weight.len() / channels).max(1);
-            Box::new(move |i| i / row)
-        }
+    let (ins, outs) = (*shape.first()?, *shape.get(1)?);
+    // Of each run of `run` weights, which channel it is of.
+    let (run, channel_of): (usize, Box<dyn Fn(usize) -> usize>) = match conv.op.as_str() {
+        "Conv" if ins == channels => (outs * inner, Box::new(|run| run)),
         "ConvTranspose" => {
             let group = usize::try_from(conv.attrs.int_or("group", 1)).ok().filter(|&g| g > 0)?;
-            let (ins, outs) = (*shape.first()?, *shape.get(1)?);
             if outs * group != channels || ins % group != 0 || inner == 0 || outs == 0 {
                 return None;
             }
             let per_group = ins / group;
-            Box::new(move |i| {
-                let (input, output) = (i / (outs * inner), i / inner % outs);
-                input / per_group * outs + output
-            })
+            (inner, Box::new(move |run| run / outs / per_group * outs + run % outs))
         }
         _ => return None,
     };
-    Some(weight.iter().enumerate().map(|(i, &w)| (f64::from(w) * per_channel[channel_of(i)].0) as f32).collect())
+    let mut scaled = weight.to_vec();
+    for (i, weights) in scaled.chunks_mut(run.max(1)).enumerate() {
+        let scale = per_channel[channel_of(i)].0;
+        weights.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
+    }
+    Some(scaled)
 }

@@ -71,9 +71,12 @@ pub fn scale(m: &Matcher, index: usize, edit: &mut Edit) -> Option<Node> {
     let row = row_values(m, constant, columns, m.shape(product)?.len())?;
     let weight_id = linear.input(1)?;
     let weight = m.floats(weight_id)?;
-    let depth = weight.len().checked_div(columns)?;
-    let column_of = |i: usize| if linear.attrs.flag("transposed") { i / depth } else { i % columns };
-    let scaled: Vec<f32> = weight.iter().enumerate().map(|(i, w)| w * row[column_of(i)]).collect();
+    let depth = weight.len().checked_div(columns)?.max(1);
+    let mut scaled = weight.to_vec();
+    match linear.attrs.flag("transposed") {
+        true => scaled.chunks_mut(depth).zip(&row).for_each(|(column, s)| column.iter_mut().for_each(|w| *w *= s)),
+        false => scaled.chunks_mut(columns.max(1)).for_each(|all| all.iter_mut().zip(&row).for_each(|(w, s)| *w *= s)),
+    }
 
     let mut node = linear.clone();
     node.outputs = root.outputs.clone();
