@@ -8,6 +8,11 @@ import package::shared::eight::{Eight, Inputs};
 /// First the rows of a column; then, column by column, the bits of 32 weights and how many of their row are there before.
 @group(0) @binding(13) var<storage, read> mask: array<vec2u>;
 
+/// Word `i` of a row's mask, and how many weights are there before it.
+fn place(i: u32, row: u32) -> vec2u {
+    return mask[1u + i * mask[0].x + row];
+}
+
 /// Values `col … col + 7` of `row`, `col` a multiple of 8.
 fn values(form: vec4u, row: u32, col: u32) -> Eight {
     return scaled_values8(values8(form, row, col), values_span(form, row, col));
@@ -28,7 +33,7 @@ fn at_bit(a: vec4f, b: vec4f, bits: u32, bit: u32) -> f32 {
 
 /// The stage of the values stands here twice: kernels that decode many rows grow with it.
 fn raw8(form: vec4u, row: u32, col: u32) -> Eight {
-    let word = mask[1u + col / 32u * mask[0].x + row];
+    let word = place(col / 32u, row);
     let bits = (word.x >> (col % 32u)) & 255u;
     let rank = word.y + countOneBits(word.x & ((1u << (col % 32u)) - 1u));
     // Values come by eights; those wanted may lie in two of these, and come to the front by shifts of 4, 2 and 1.

@@ -12,7 +12,7 @@ use super::int8;
 use super::product::{Operands, Product};
 use super::shader::matvec::{Params, decoding_four, decoding_one};
 #[cfg(feature = "full")]
-use super::{matvec_subgroup, matvec_wide};
+use super::{matvec_sparse, matvec_subgroup, matvec_wide};
 use crate::Result;
 use crate::ops::product::linear_sizes;
 use crate::tensor::DType;
@@ -93,6 +93,8 @@ enum Variant {
     Wide(u32),
     /// `matvec_int8`.
     Rounded(u32),
+    /// `matvec_sparse`.
+    Sparse(u32),
 }
 
 /// The one measured to be fastest, or else the usual one for such an adapter.
@@ -105,6 +107,9 @@ fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, by
     if matvec_wide::suits(e, [m, k, n], weight) {
         all.extend(matvec_wide::SPLITS.map(Variant::Wide));
     }
+    if matvec_sparse::suits(m, weight) {
+        all.extend(matvec_sparse::SPLITS.map(Variant::Sparse));
+    }
     if bytes.is_some() {
         all.extend(int8::SPLITS.map(Variant::Rounded));
     }
@@ -113,7 +118,7 @@ fn variant(e: &mut Emit, [m, k, n]: [usize; 3], total: usize, weight: &Coded, by
     let held = weight.held.is_some_and(|[_, few]| few > 0.0);
     let usual = |variant: &Variant| match *variant {
         // Barriers cost a software adapter more than the lanes' partial sums; a GPU needs the lanes for coalesced loads.
-        Variant::Split(parts) => parts == if software { 1 } else { 8 },
+        Variant::Split(parts) | Variant::Sparse(parts) => parts == if software { 1 } else { 8 },
         Variant::Subgroup => software && (e.subgroup_lanes() >= Some(8) || held),
         Variant::Wide(parts) | Variant::Rounded(parts) => !software && parts == 8,
     };
@@ -170,6 +175,7 @@ fn matvec(e: &mut Emit, [m, k, total]: [usize; 3], part: Part, epilogue: &Epilog
         Variant::Wide(parts) => {
             return matvec_wide::dispatch(e, [m, k, n], [first, total], weight, parts, epilogue);
         }
+        Variant::Sparse(parts) => return matvec_sparse::dispatch(e, [k, n], first, weight, parts, epilogue),
         Variant::Rounded(parts) => {
             let bytes = part.bytes.ok_or_else(|| e.unsupported("no bytes"))?;
             return int8::matvec(e, [m, k, n], [first, total], bytes, parts, epilogue);

@@ -41,6 +41,8 @@ mod lock;
 pub mod lookup;
 pub mod matmul_integer;
 #[cfg(feature = "full")]
+pub mod matvec_sparse;
+#[cfg(feature = "full")]
 pub mod matvec_subgroup;
 #[cfg(feature = "full")]
 pub mod matvec_wide;

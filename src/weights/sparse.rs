@@ -75,6 +75,13 @@ impl<E: Nested> Sparse<E> {
         self.two_of_four
     }
 
+    /// Whether every four neighbours along a row have exactly two values, those of columns 4 i … 4 i + 3 at 2 i.
+    pub fn has_pairs(&self) -> bool {
+        let cols: usize = self.shape[1..].iter().product();
+        let full = |row| 2 * self.ones_before(row, cols) == cols;
+        self.two_of_four && cols.is_multiple_of(4) && (0..self.shape[0]).all(full)
+    }
+
     /// Columns of the values.
     pub fn width(&self) -> usize {
         self.values.shape()[1]
