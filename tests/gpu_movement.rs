@@ -8,6 +8,7 @@ mod harness;
 mod twin;
 
 use fewbit::graph::Attr;
+use fewbit::ops::next_token::Draw;
 use fewbit::tensor::Tensor;
 use harness::{In, tensor};
 use twin::agree;
@@ -147,6 +148,33 @@ fn next_tokens() {
         assert_eq!(found[1], (width / 7) as i64);
         assert_eq!(found[4..], [-1; 3]);
         agree("fewbit.NextToken", &[], &[In::Run(x)], 1, 0.0);
+    }
+}
+
+/// Far from the borders between tokens; equals stay together.
+#[test]
+fn drawn_tokens() {
+    for width in [1, 3, 255, 257, 5000] {
+        let rows = 4;
+        let mut logits: Vec<f32> = harness::random(rows * width, width as u64).iter().map(|v| 4.0 * v).collect();
+        logits[width - 1] = logits[0];
+        logits[3 * width] = f32::NAN;
+        let x = Tensor::new([1, rows, width], &logits).unwrap();
+        for (top_k, top_p, min_p) in
+            [(0, 1.0, 0.0), (7, 1.0, 0.0), (9000, 0.9, 0.0), (0, 0.3, 0.0), (0, 1.0, 0.2), (40, 0.7, 0.05)]
+        {
+            for uniform in [0.0, 0.2137, 0.6841, 0.99] {
+                let draw = Draw { inverse_temperature: 1.3, top_k, top_p, min_p, uniform }.tensor().unwrap();
+                let found = twin::on_cpu(
+                    "fewbit.DrawToken",
+                    &twin::attrs(&[]),
+                    &[In::Run(x.clone()), In::Run(draw.clone())],
+                    1,
+                );
+                assert_eq!(found[0].slice::<i64>().unwrap()[3], -1);
+                agree("fewbit.DrawToken", &[], &[In::Run(x.clone()), In::Run(draw)], 1, 0.0);
+            }
+        }
     }
 }
 

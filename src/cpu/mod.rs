@@ -19,6 +19,8 @@ pub mod channel_norm;
 pub mod conv;
 pub mod decode;
 #[cfg(feature = "full")]
+pub mod draw_token;
+#[cfg(feature = "full")]
 pub mod einsum;
 mod elementwise;
 pub mod fewbit;
@@ -119,6 +121,8 @@ const FAMILIES: &[&[Kernel]] = &[
     recurrent::KERNELS,
     #[cfg(feature = "full")]
     signal::KERNELS,
+    #[cfg(feature = "full")]
+    draw_token::KERNELS,
     #[cfg(feature = "full")]
     einsum::KERNELS,
     shape::KERNELS,

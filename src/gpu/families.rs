@@ -13,6 +13,8 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::cast::KERNELS,
     super::conv::KERNELS,
     super::conv_transpose::KERNELS,
+    #[cfg(feature = "full")]
+    super::draw_token::KERNELS,
     super::gather::KERNELS,
     super::gather_nd::KERNELS,
     super::gemm::KERNELS,

@@ -25,6 +25,8 @@ pub mod conv_transpose;
 pub mod decode;
 pub mod depthwise;
 pub mod device;
+#[cfg(feature = "full")]
+pub mod draw_token;
 mod embed;
 pub mod emit;
 pub mod epilogue;

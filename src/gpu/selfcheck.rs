@@ -12,6 +12,8 @@ use super::storage::storage_bytes;
 use super::weights::WeightCache;
 use crate::cpu::{self, Packs, Threads};
 use crate::graph::{Attr, Attrs, Dim, Graph, Node, TypedGraph, Weight, plan};
+#[cfg(feature = "full")]
+use crate::ops::next_token::Draw;
 use crate::ops::{self, Infer};
 use crate::tensor::{DType, Tensor, TensorType};
 use crate::weights::{Encoded, Palette};
@@ -83,6 +85,8 @@ const CHECKS: &[Check] = &[
     #[cfg(feature = "full")]
     dense("fewbit.NextToken", &[], &[&[3, 1201]]),
     #[cfg(feature = "full")]
+    dense(DRAWN, &[], &[&[3, 1201], &[5]]),
+    #[cfg(feature = "full")]
     dense("fewbit.ClassAttention", &[("q_num_heads", 2), ("kv_num_heads", 2)], &[&[2, 9, 14], &[2, 9, 14]]),
     #[cfg(feature = "full")]
     dense("fewbit.RankTokens", &[("pinned", 1)], &[&[2, 131]]),
@@ -95,6 +99,14 @@ const CHECKS: &[Check] = &[
 
 /// The one with two outputs.
 const MATCHED: &str = "fewbit.MatchTokens";
+
+/// Its second input says how to draw.
+#[cfg(feature = "full")]
+const DRAWN: &str = "fewbit.DrawToken";
+
+/// Not at the border of two tokens.
+#[cfg(feature = "full")]
+const DRAW: Draw = Draw { inverse_temperature: 1.25, top_k: 500, top_p: 0.9, min_p: 0.2, uniform: 0.40123 };
 
 #[cfg(feature = "full")]
 const CACHED: &str = "fewbit.CachedAttention";
@@ -153,6 +165,12 @@ async fn run(device: &Arc<GpuDevice>, check: &Check) -> Result<String> {
             continue;
         }
         types.push(Some(TensorType::new(DType::F32, *shape)));
+        #[cfg(feature = "full")]
+        if *operator == DRAWN && i == 1 {
+            inputs.push(DRAW.tensor()?);
+            ids.push(Some(graph.add_input("draw", DType::F32, vec![Dim::Known(5)])));
+            continue;
+        }
         if check.few_bit && i == 1 {
             ids.push(Some(graph.add_weight("w", sample_palette(shape)?)));
         } else {

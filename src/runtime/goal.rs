@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-#[cfg(all(feature = "gpu", feature = "full"))]
-use crate::graph::Attrs;
 use crate::graph::Graph;
+#[cfg(all(feature = "gpu", feature = "full"))]
+use crate::graph::{Attrs, Dim};
+#[cfg(all(feature = "gpu", feature = "full"))]
+use crate::tensor::DType;
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Goal {
@@ -13,6 +15,9 @@ pub enum Goal {
     /// The greatest logit of each row of the first one: ids i64, −1 where a logit is no finite number.
     #[cfg(all(feature = "gpu", feature = "full"))]
     NextToken,
+    /// One drawn of each row, by a further input: see `ops::next_token::Draw`.
+    #[cfg(all(feature = "gpu", feature = "full"))]
+    DrawnToken,
 }
 
 impl Goal {
@@ -21,10 +26,17 @@ impl Goal {
         match self {
             Goal::Outputs => Cow::Borrowed(graph),
             #[cfg(all(feature = "gpu", feature = "full"))]
-            Goal::NextToken => {
+            Goal::NextToken | Goal::DrawnToken => {
                 let mut graph = graph.clone();
-                let logits: Vec<_> = graph.outputs.first().copied().into_iter().collect();
-                let ids = graph.add_node("fewbit.NextToken", "next_token", &logits, Attrs::default());
+                let mut inputs: Vec<_> = graph.outputs.first().copied().into_iter().collect();
+                let op = match self {
+                    Goal::DrawnToken => {
+                        inputs.push(graph.add_input("draw", DType::F32, vec![Dim::Known(5)]));
+                        "fewbit.DrawToken"
+                    }
+                    _ => "fewbit.NextToken",
+                };
+                let ids = graph.add_node(op, "next_token", &inputs, Attrs::default());
                 graph.outputs = vec![ids];
                 Cow::Owned(graph)
             }

@@ -5,6 +5,8 @@ use crate::graph::{Dim, Graph, Model};
 use crate::models::llama::ROTARY_POSITIONS;
 use crate::models::vision_language::{self, FEATURES, Grid};
 #[cfg(feature = "gpu")]
+use crate::ops::next_token::Draw;
+#[cfg(feature = "gpu")]
 use crate::runtime::chain::Started;
 use crate::runtime::{Device, KvKind, Session};
 use crate::tensor::Tensor;
@@ -53,12 +55,12 @@ pub struct Decoder {
     chain: Chain,
 }
 
-/// Greedy decoding without waiting for each token: see `likeliest_async`.
+/// Decoding without waiting for each token: see `next_async`.
 #[cfg(feature = "gpu")]
 #[derive(Default)]
 struct Chain {
-    /// The run that finds the token after those that were fed and the one that was told last.
-    under_way: Option<Started>,
+    /// The run that finds the token after those that were fed and the one that was told last, and how it draws.
+    under_way: Option<(Started, Option<Draw>)>,
     told: u32,
     /// The device has no way for it, or refused it.
     is_off: bool,
@@ -197,15 +199,16 @@ impl Decoder {
         }
     }
 
-    /// The token with the greatest logit after `tokens`, the lowest of equals, if they go on from those of the last call by
-    /// one token. On a GPU the run after it is submitted before the token has come, unless it is the `last`: what that
-    /// computes is thrown away if `tokens` go on otherwise. `None` where the logits are to be asked for.
+    /// The token after `tokens`, if they go on from those of the last call by one token: the one with the greatest logit, the
+    /// lowest of equals, or drawn by the first of `draws`. On a GPU the run after it, which draws by the second, is submitted
+    /// before the token has come, unless it is the `last`: what that computes is thrown away if `tokens` go on otherwise. `None`
+    /// where the logits are to be asked for.
     #[cfg(feature = "gpu")]
-    pub async fn likeliest_async(&mut self, tokens: &[u32], last: bool) -> Result<Option<u32>> {
+    pub async fn next_async(&mut self, tokens: &[u32], draws: [Option<Draw>; 2], last: bool) -> Result<Option<u32>> {
         if self.chain.is_off {
             return Ok(None);
         }
-        match self.next_of_chain(tokens, last).await {
+        match self.next_of_chain(tokens, draws, last).await {
             Err(Error::Device(_)) => {
                 // Tokens are fed again, to a device opened anew if it was lost.
                 self.fed.clear();
@@ -217,15 +220,15 @@ impl Decoder {
     }
 
     #[cfg(feature = "gpu")]
-    async fn next_of_chain(&mut self, tokens: &[u32], last: bool) -> Result<Option<u32>> {
+    async fn next_of_chain(&mut self, tokens: &[u32], draws: [Option<Draw>; 2], last: bool) -> Result<Option<u32>> {
         let under_way = self.chain.under_way.take();
         let (Some((&id, before)), [fed]) = (tokens.split_last(), self.fed.as_slice()) else { return Ok(None) };
         if fed != before || tokens.len() > self.context || id as usize >= self.vocabulary {
             return Ok(None);
         }
-        let run = match under_way.filter(|_| self.chain.told == id) {
-            Some(run) => run,
-            None => match self.start(id, before.len(), false).await? {
+        let run = match under_way.filter(|(_, draw)| self.chain.told == id && *draw == draws[0]) {
+            Some((run, _)) => run,
+            None => match self.start(id, before.len(), false, draws[0]).await? {
                 Some(run) => run,
                 None => {
                     self.chain.is_off = true;
@@ -234,7 +237,8 @@ impl Decoder {
             },
         };
         if !last && tokens.len() < self.context {
-            self.chain.under_way = self.start(0, tokens.len(), true).await?;
+            let next = self.start(0, tokens.len(), true, draws[1]).await?;
+            self.chain.under_way = next.map(|run| (run, draws[1]));
         }
         let found = run.output().await?.to_i64()?;
         let found = found.first().and_then(|&id| u32::try_from(id).ok());
@@ -246,11 +250,11 @@ impl Decoder {
 
     /// Starts a run with a token at a position; with `goes_on` with the one that the last run finds.
     #[cfg(feature = "gpu")]
-    async fn start(&mut self, id: u32, position: usize, goes_on: bool) -> Result<Option<Started>> {
+    async fn start(&mut self, id: u32, position: usize, goes_on: bool, draw: Option<Draw>) -> Result<Option<Started>> {
         let inputs = inputs(&[&[id]], position, 0..1)?;
         let further = self.condition.iter().map(|(name, tensor)| (name.as_str(), tensor));
         let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&inputs).chain(further).collect();
-        self.session.start_async(&named, INPUTS[0], goes_on).await
+        self.session.start_async(&named, INPUTS[0], goes_on, draw).await
     }
 
     async fn feed(&mut self, sequences: &[&[u32]], kept: usize) -> Result<Vec<f32>> {

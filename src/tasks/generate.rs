@@ -9,6 +9,7 @@ use super::language::Language;
 use super::stop::Stops;
 use crate::clock::{breathe, now_ms};
 use crate::graph::Model;
+use crate::ops::next_token::Draw;
 use crate::runtime::Device;
 use crate::text::{Constraint, Sampler, Sampling, Schemas};
 use crate::{Error, Result};
@@ -162,10 +163,7 @@ impl Generator {
         let (sampler, ends) = (Sampler::new(options.sampling.clone())?, language.tokenizer.stops());
         let mut chooser = Chooser { sampler, constraint, ends, constraint_ms: Vec::new() };
         let known = language.tokenizer.vocabulary_size();
-        let is_plain = options.sampling.is_greedy()
-            && options.schema.is_none()
-            && matches!(draft, Draft::None)
-            && decoder.vocabulary() <= known;
+        let is_plain = options.schema.is_none() && matches!(draft, Draft::None) && decoder.vocabulary() <= known;
         let mut ahead = Ahead::new(draft);
         let mut stream = language.tokenizer.stream();
         let mut stops = Stops::new(&options.stop);
@@ -184,13 +182,20 @@ impl Generator {
             // Fast devices take less time for a token than a run computes before it looks for an abort.
             breathe().await?;
             let left = room - tokens.len();
-            let found = if is_plain { likeliest(decoder, &tokens, left == 1).await? } else { None };
+            let draws = chooser.sampler.ahead().filter(|_| is_plain);
+            let found = match draws {
+                Some(draws) => next(decoder, &tokens, draws, left == 1).await?,
+                None => None,
+            };
             let logits = if found.is_none() { Some(ahead.logits_async(decoder, &tokens).await?) } else { None };
             if tokens.len() == prompt.len() {
                 read = now_ms();
             }
             let id = match logits {
-                None => found,
+                None => {
+                    chooser.sampler.skip();
+                    found
+                }
                 Some(mut logits) => {
                     // A model may have rows for more than its tokenizer knows.
                     logits.truncate(known);
@@ -226,14 +231,14 @@ impl Generator {
     }
 }
 
-/// See `Decoder::likeliest_async`.
+/// See `Decoder::next_async`.
 #[cfg(feature = "gpu")]
-async fn likeliest(decoder: &mut Decoder, tokens: &[u32], last: bool) -> Result<Option<u32>> {
-    decoder.likeliest_async(tokens, last).await
+async fn next(decoder: &mut Decoder, tokens: &[u32], draws: [Option<Draw>; 2], last: bool) -> Result<Option<u32>> {
+    decoder.next_async(tokens, draws, last).await
 }
 
 #[cfg(not(feature = "gpu"))]
-async fn likeliest(_: &mut Decoder, _: &[u32], _: bool) -> Result<Option<u32>> {
+async fn next(_: &mut Decoder, _: &[u32], _: [Option<Draw>; 2], _: bool) -> Result<Option<u32>> {
     Ok(None)
 }
 

@@ -1,6 +1,7 @@
 //! Numbers that a seed decides, on every platform and in every version: SplitMix64 (Steele, Lea & Flood 2014). Written
 //! here because its few lines never change, while random number crates keep the right to draw otherwise some day.
 
+#[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use serde::{Deserialize, Serialize};
 
 use super::random::Random;
+use crate::ops::next_token::Draw;
 use crate::{Error, Result};
 
 /// How to choose. Steps come in the order of the fields, each on what the one before left; the order and the meanings are
@@ -46,11 +47,14 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Whether it is always the token with the greatest logit, whatever came before.
-    pub fn is_greedy(&self) -> bool {
-        self.temperature < f32::MIN_POSITIVE && self.repetition_penalty == 1.0 && self.no_repeat_ngram == 0
+    /// Whether the logits alone decide, whatever came before.
+    fn is_without_memory(&self) -> bool {
+        self.repetition_penalty == 1.0 && self.no_repeat_ngram == 0
     }
 }
+
+/// Below it numbers of 32 bits may go out of range.
+const LEAST_TEMPERATURE: f32 = 1e-3;
 
 /// Draws tokens, one after the other.
 pub struct Sampler {
@@ -106,6 +110,29 @@ impl Sampler {
         })
     }
 
+    /// How the next token and the one after it are chosen, for who finds them without `sample`: `None` is the greatest
+    /// logit. `None` altogether where the logits do not tell all.
+    pub fn ahead(&self) -> Option<[Option<Draw>; 2]> {
+        let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
+        if !self.sampling.is_without_memory() {
+            return None;
+        }
+        if temperature < f32::MIN_POSITIVE {
+            return Some([None; 2]);
+        }
+        let mut random = self.random.clone();
+        let mut draw =
+            || Draw { inverse_temperature: 1.0 / temperature, top_k, top_p, min_p, uniform: random.uniform() as f32 };
+        (temperature >= LEAST_TEMPERATURE).then(|| [Some(draw()), Some(draw())])
+    }
+
+    /// A token was found by the first of `ahead`.
+    pub fn skip(&mut self) {
+        if self.sampling.temperature >= f32::MIN_POSITIVE {
+            self.random.uniform();
+        }
+    }
+
     /// The penalties alone, of logits or log-probabilities.
     pub fn penalize(&self, logits: &mut [f32], context: &[u32]) {
         penalize(logits, context, self.sampling.repetition_penalty);
@@ -116,7 +143,7 @@ impl Sampler {
         self.sampling.top_k == 0 && self.sampling.top_p == 1.0 && self.sampling.min_p == 0.0
     }
 
-    /// Tokens that top-k, top-p and min-p leave, each with its weight, likeliest first; the lower id first of equals.
+    /// Tokens that top-k, top-p and min-p leave, each with its weight, in the order of their ids; the lower id stays of equals.
     /// `weights`: multiples of probabilities, the greatest of them 1.
     fn likeliest(&self, weights: &[f64]) -> Vec<(f64, u32)> {
         // Positive floats are ordered as their bits are.
@@ -135,10 +162,12 @@ impl Sampler {
             sum += weight;
             stays
         };
-        match self.sampling.top_k {
+        let mut left: Vec<_> = match self.sampling.top_k {
             0 => std::iter::from_fn(next).take_while(stays).collect(),
             _ => first.into_iter().take_while(stays).collect(),
-        }
+        };
+        left.sort_unstable_by_key(|&(_, id)| id);
+        left
     }
 }
 

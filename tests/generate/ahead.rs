@@ -7,7 +7,7 @@ use fewbit::graph::Model;
 use fewbit::runtime::Device;
 use fewbit::tasks::generate::{End, Options};
 use fewbit::tasks::{Decoder, Generator};
-use fewbit::text::Sampling;
+use fewbit::text::{Sampler, Sampling};
 
 use crate::{on_gpu, small};
 
@@ -29,7 +29,7 @@ fn generated(generator: &mut Generator, options: &Options) -> Vec<u32> {
 
 /// The token after those before, which must come from a run that was started.
 fn next(decoder: &mut Decoder, tokens: &[u32]) -> u32 {
-    let next = pollster::block_on(decoder.likeliest_async(tokens, false)).unwrap();
+    let next = pollster::block_on(decoder.next_async(tokens, [None; 2], false)).unwrap();
     next.expect("no run was started")
 }
 
@@ -72,6 +72,37 @@ fn ids_are_the_same_ahead_of_the_host() {
         let text = Generator::new(&short, &device).unwrap().generate(PROMPT, &options, |_| ControlFlow::Continue(()));
         let text = text.unwrap();
         assert_eq!((text.end, &text.ids[..]), (End::Context, &want[..6]));
+    }
+}
+
+/// Sampled texts too: those of a host that has the logits.
+#[test]
+fn drawn_ids_are_the_same_ahead_of_the_host() {
+    if !on_gpu() {
+        return;
+    }
+    let plain = Sampling::default();
+    let ways = [
+        plain.clone(),
+        Sampling { temperature: 0.6, top_k: 5, ..plain.clone() },
+        Sampling { temperature: 1.5, top_p: 0.8, ..plain.clone() },
+        Sampling { top_k: 20, top_p: 0.9, min_p: 0.1, ..plain.clone() },
+    ];
+    for (seed, sampling) in (0..).zip(ways) {
+        let model = small::letters(seed, 2, 40);
+        let [mut ahead, mut host] =
+            [Device::gpu(), Device::cpu(1)].map(|device| Generator::new(&model, &device.unwrap()).unwrap());
+        for seed in [seed, seed + 90] {
+            let options =
+                Options { max_tokens: 40, sampling: Sampling { seed, ..sampling.clone() }, ..Options::default() };
+            assert_eq!(generated(&mut ahead, &options), generated(&mut host, &options), "{:?}", options.sampling);
+        }
+        let prompt = ahead.language().prompt(PROMPT).unwrap();
+        let decoder = ahead.decoder();
+        decoder.logits(&prompt[..prompt.len() - 1], 1).unwrap();
+        let draws = Sampler::new(sampling).unwrap().ahead().unwrap();
+        let drawn = pollster::block_on(decoder.next_async(&prompt, draws, false)).unwrap();
+        assert!(drawn.is_some(), "no run was started");
     }
 }
 
