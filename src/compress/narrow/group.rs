@@ -1,0 +1,144 @@
+//! Channels that belong together: what computes them, what reads them, and every constant that has a value for each.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::graph::{Graph, Node, ValueId, Weight};
+use crate::tensor::{DType, Shape};
+
+/// What channels are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Between the two linear layers of a feed-forward block; a gate multiplies two layers' channels.
+    Ffn,
+    /// Heads of an attention, those of keys and values with the queries they serve.
+    Heads,
+    /// Between convolutions.
+    Channels,
+}
+
+/// Where a constant has the channels: along `axis`, whose size is `outer · channels · inner`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub node: usize,
+    pub input: usize,
+    pub axis: usize,
+    pub outer: usize,
+}
+
+/// Channels of which any can be left out of all parts at once.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub kind: Kind,
+    pub count: usize,
+    /// Weights that compute channels.
+    pub writers: Vec<Part>,
+    /// Weights that read them.
+    pub readers: Vec<Part>,
+    /// Biases, factors and filters of a channel's own.
+    pub others: Vec<Part>,
+    /// Depthwise convolutions: their number of groups is that of the channels.
+    pub depthwise: Vec<usize>,
+    /// `Split`s into parts of the channels' number.
+    pub splits: Vec<usize>,
+    /// Attentions, with their numbers of heads.
+    pub attentions: Vec<usize>,
+    /// Values that have the channels.
+    pub values: Vec<ValueId>,
+}
+
+impl Group {
+    pub fn new(kind: Kind, count: usize) -> Self {
+        Group {
+            kind,
+            count,
+            writers: Vec::new(),
+            readers: Vec::new(),
+            others: Vec::new(),
+            depthwise: Vec::new(),
+            splits: Vec::new(),
+            attentions: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// The name of the first weight that computes the channels.
+    pub fn name(&self, graph: &Graph) -> String {
+        let weight = self.writers.first().and_then(|part| graph.nodes[part.node].input(part.input));
+        weight.map(|id| graph.value(id).name.clone()).unwrap_or_default()
+    }
+
+    /// Elements of the weights that shrink with the channels.
+    pub fn cost(&self, graph: &Graph) -> usize {
+        let parts = self.writers.iter().chain(&self.readers);
+        parts.filter_map(|part| Some(shape(graph, graph.nodes[part.node].input(part.input)?)?.iter().product::<usize>())).sum()
+    }
+}
+
+/// The shape of an f32 constant.
+pub fn shape(graph: &Graph, id: ValueId) -> Option<Shape> {
+    graph.weights.get(&id).map(Weight::ty).filter(|ty| ty.dtype == DType::F32).map(|ty| ty.shape)
+}
+
+/// Which nodes compute and which read each value.
+pub struct Links {
+    pub producers: HashMap<ValueId, usize>,
+    pub users: HashMap<ValueId, Vec<usize>>,
+}
+
+impl Links {
+    pub fn of(graph: &Graph) -> Self {
+        let mut links = Links { producers: HashMap::new(), users: HashMap::new() };
+        for (at, node) in graph.nodes.iter().enumerate() {
+            links.producers.extend(node.outputs.iter().flatten().map(|&id| (id, at)));
+            for &id in node.inputs.iter().flatten() {
+                let users = links.users.entry(id).or_default();
+                if users.last() != Some(&at) {
+                    users.push(at);
+                }
+            }
+        }
+        links
+    }
+
+    pub fn users(&self, id: ValueId) -> &[usize] {
+        self.users.get(&id).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A layer that multiplies its input 0 by the constant of its input 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    pub linear: bool,
+    /// Axis of the weight along which its outputs lie, and its inputs.
+    pub output_axis: usize,
+    pub input_axis: usize,
+    pub outputs: usize,
+    pub inputs: usize,
+    /// Of the weight; of a convolution that of its values too.
+    pub rank: usize,
+}
+
+impl Product {
+    /// `None` for other nodes, and for convolutions in groups.
+    pub fn of(graph: &Graph, node: &Node) -> Option<Product> {
+        let shape = shape(graph, node.input(1)?)?;
+        let matrix = shape.len() == 2;
+        let (linear, output_axis) = match node.op.as_str() {
+            "MatMul" if matrix => (true, 1),
+            "Gemm" if matrix && !node.attrs.flag("transA") => (true, usize::from(!node.attrs.flag("transB"))),
+            "fewbit.Linear" if matrix => (true, usize::from(!node.attrs.flag("transposed"))),
+            "Conv" if shape.len() > 2 => (false, 0),
+            "ConvTranspose" if shape.len() > 2 => (false, 1),
+            _ => return None,
+        };
+        if node.attrs.int_or("group", 1) != 1 || node.input(3).is_some() || shape.contains(&0) {
+            return None;
+        }
+        let input_axis = 1 - output_axis;
+        let [outputs, inputs] = [output_axis, input_axis].map(|axis| shape[axis]);
+        Some(Product { linear, output_axis, input_axis, outputs, inputs, rank: shape.len() })
+    }
+}
