@@ -77,9 +77,10 @@ fn case(
     };
     let pixels = g.output().iter().product::<usize>().max(1);
     let sums = g.reference(&masked(wide(&x), &channel_mask), &w);
+    let (wide_bias, wide_residual) = (wide(&bias), residual.as_ref().map(wide));
     let value = |(i, sum): (usize, &f64)| {
-        let v = function(sum + wide(&bias)[i / pixels % out]);
-        v + residual.as_ref().map_or(0.0, |r| wide(r)[i])
+        let v = function(sum + wide_bias[i / pixels % out]);
+        v + wide_residual.as_ref().map_or(0.0, |r| r[i])
     };
     let expected = masked(sums.iter().enumerate().map(value).collect(), &filter_mask);
     let mut attrs = g.attrs();
