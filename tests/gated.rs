@@ -55,10 +55,7 @@ impl Net {
     fn conv(&mut self, name: &str, x: ValueId, [inputs, outputs, kernel, stride]: [usize; 4]) -> ValueId {
         let w = self.weight(&format!("{name}.weight"), &[outputs, inputs, kernel, kernel]);
         let b = self.weight(&format!("{name}.bias"), &[outputs]);
-        let attrs = [
-            ("pads", Attr::Ints(vec![kernel as i64 / 2; 4])),
-            ("strides", Attr::Ints(vec![stride as i64; 2])),
-        ];
+        let attrs = [("pads", Attr::Ints(vec![kernel as i64 / 2; 4])), ("strides", Attr::Ints(vec![stride as i64; 2]))];
         self.graph.add_node("Conv", name, &[x, w, b], Attrs::from(attrs))
     }
 
@@ -209,7 +206,9 @@ fn time() {
             });
             let times = whole / chosen;
             let share = share(&x, both);
-            println!("{threads} threads, both {both}, {share:.3} of filters: {whole:.1} ms, {chosen:.1} ms, {times:.2} times");
+            println!(
+                "{threads} threads, both {both}, {share:.3} of filters: {whole:.1} ms, {chosen:.1} ms, {times:.2} times"
+            );
         }
     }
 }

@@ -6,12 +6,12 @@
 #[path = "narrow/reference.rs"]
 mod reference;
 
+use fewbit::Error;
 use fewbit::compress::narrow::{Cuts, Kind, Removed};
 use fewbit::compress::{Rules, compress, narrow};
 use fewbit::graph::{Attr, Attrs, Dim, Graph, Model, ValueId, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{DType, Tensor};
-use fewbit::Error;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reference::{Masks, Value};
 
@@ -127,10 +127,16 @@ fn check(whole: &Model, what: &str, multiple: Option<usize>, readers: &[&[(&str,
     }
     small.graph.validate().unwrap();
     let x = input(whole, 5);
-    let expected = reference::run(&whole.graph, Value::new(x.shape(), x.to_f32().unwrap().iter().map(|&v| f64::from(v))), &masks);
+    let expected =
+        reference::run(&whole.graph, Value::new(x.shape(), x.to_f32().unwrap().iter().map(|&v| f64::from(v))), &masks);
     // What is left out matters.
-    let without = reference::run(&whole.graph, Value::new(x.shape(), x.to_f32().unwrap().iter().map(|&v| f64::from(v))), &Masks::new());
-    let differ = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max);
+    let without = reference::run(
+        &whole.graph,
+        Value::new(x.shape(), x.to_f32().unwrap().iter().map(|&v| f64::from(v))),
+        &Masks::new(),
+    );
+    let differ =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max);
     assert!(differ(&without.data, &expected.data) > 1e-3, "{what}");
     let y = Session::new(&small, &device()).unwrap().run(&[("x", &x)]).unwrap()[0].1.clone();
     assert_eq!(y.shape(), expected.shape);
@@ -238,7 +244,8 @@ fn channels_of_convolutions() {
         let y = if flat { y } else { net.op("GlobalAveragePool", "head.pool", &[y]) };
         let y = net.op("Flatten", "flatten", &[y]);
         let y = net.matmul("classes", y, [17 * inner, 9]);
-        let readers: &[&[(&str, usize)]] = &[&[("squeeze", 1), ("project", 1)], &[("excite", 1)], &[("classes", inner)]];
+        let readers: &[&[(&str, usize)]] =
+            &[&[("squeeze", 1), ("project", 1)], &[("excite", 1)], &[("classes", inner)]];
         let small = check(&net.done(y), "channels=0.4", None, readers, &[20, 2, 10]);
         let node = small.graph.nodes.iter().find(|n| n.name == "depthwise").unwrap();
         assert_eq!(node.attrs.int("group"), Some(20));
@@ -251,7 +258,12 @@ fn heads_of_attentions() {
     for (heads, kv_heads, kept) in [(6, 6, 4), (6, 3, 2)] {
         let (mut net, x) = Net::new(&[2, 5, 18]);
         let parts = [("q", heads), ("k", kv_heads), ("v", kv_heads)];
-        let qkv = parts.map(|(name, n)| if name == "k" { net.matmul(name, x, [18, 7 * n]) } else { net.linear(name, x, [18, 7 * n]) });
+        let qkv =
+            parts.map(
+                |(name, n)| {
+                    if name == "k" { net.matmul(name, x, [18, 7 * n]) } else { net.linear(name, x, [18, 7 * n]) }
+                },
+            );
         let attrs = [("q_num_heads", Attr::Int(heads as i64)), ("kv_num_heads", Attr::Int(kv_heads as i64))];
         let seen = net.with("Attention", "attention", &qkv, &attrs);
         let y = net.linear("out", seen, [7 * heads, 18]);
@@ -264,10 +276,14 @@ fn heads_of_attentions() {
 #[test]
 fn samples_tell_which_channels_matter() {
     let (mut net, x) = Net::new(&[4, 2]);
-    let up = net.graph.add_weight("up.weight", Weight::Dense(Tensor::new([3, 2], &[5f32, 0.0, 0.0, 1.0, 0.1, 0.1]).unwrap()));
+    let up = net
+        .graph
+        .add_weight("up.weight", Weight::Dense(Tensor::new([3, 2], &[5f32, 0.0, 0.0, 1.0, 0.1, 0.1]).unwrap()));
     let inner = net.with("fewbit.Linear", "up", &[x, up], &[("transposed", Attr::Int(1))]);
     let inner = net.op("Relu", "relu", &[inner]);
-    let down = net.graph.add_weight("down.weight", Weight::Dense(Tensor::new([3, 2], &[4f32, 4.0, 2.0, 2.0, 0.1, 0.1]).unwrap()));
+    let down = net
+        .graph
+        .add_weight("down.weight", Weight::Dense(Tensor::new([3, 2], &[4f32, 4.0, 2.0, 2.0, 0.1, 0.1]).unwrap()));
     let y = net.op("MatMul", "down", &[inner, down]);
     let whole = net.done(y);
     let kept = |samples: &[Tensor]| cut(&mut whole.clone(), "ffn=0.7", None, samples).unwrap()[0].kept.clone();
@@ -296,7 +312,9 @@ fn blocks_that_turn_their_input_keep_more() {
     // σ(−1) and σ(1).
     assert_eq!([a.kept.len(), b.kept.len()], [27, 73]);
     let mut uniform = whole.clone();
-    assert!(cut(&mut uniform, "ffn=0.5", Some(1), &[]).unwrap().iter().all(|r| r.kept.len() == 50 && r.angle.is_none()));
+    assert!(
+        cut(&mut uniform, "ffn=0.5", Some(1), &[]).unwrap().iter().all(|r| r.kept.len() == 50 && r.angle.is_none())
+    );
 }
 
 /// What more than a layer's inside depends on stays as it is.

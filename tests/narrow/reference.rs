@@ -143,7 +143,10 @@ fn product(x: &Value, w: &Value, transposed: bool) -> Value {
     let weight = |i: usize, o: usize| if transposed { w.data[o * k + i] } else { w.data[i * n + o] };
     let shape = [&x.shape[..x.shape.len() - 1], &[n]].concat();
     let rows = x.data.chunks(k);
-    Value::new(&shape, rows.flat_map(|row| (0..n).map(|o| (0..k).map(|i| row[i] * weight(i, o)).sum()).collect::<Vec<f64>>()))
+    Value::new(
+        &shape,
+        rows.flat_map(|row| (0..n).map(|o| (0..k).map(|i| row[i] * weight(i, o)).sum()).collect::<Vec<f64>>()),
+    )
 }
 
 /// Over two axes, with equal pads and strides on both.
@@ -164,7 +167,8 @@ fn conv(node: &Node, x: &Value, w: &Value, bias: Option<&Value>) -> Value {
             let (sy, sx) = (r as i64 * stride + dy as i64 - pad, q as i64 * stride + dx as i64 - pad);
             if (0..h as i64).contains(&sy) && (0..wide as i64).contains(&sx) {
                 let plane = b * c + o / out_group * in_group + channel;
-                sum += w.data[o * in_group * kernel * kernel + j] * x.data[(plane * h + sy as usize) * wide + sx as usize];
+                sum +=
+                    w.data[o * in_group * kernel * kernel + j] * x.data[(plane * h + sy as usize) * wide + sx as usize];
             }
         }
         y.push(sum);
@@ -174,7 +178,8 @@ fn conv(node: &Node, x: &Value, w: &Value, bias: Option<&Value>) -> Value {
 
 /// Of `[batch, tokens, heads · size]`.
 fn attention(node: &Node, q: &Value, k: &Value, v: &Value) -> Value {
-    let (heads, kv_heads) = (node.attrs.int_or("q_num_heads", 1) as usize, node.attrs.int_or("kv_num_heads", 1) as usize);
+    let (heads, kv_heads) =
+        (node.attrs.int_or("q_num_heads", 1) as usize, node.attrs.int_or("kv_num_heads", 1) as usize);
     let [batch, tokens, width] = q.shape[..] else { panic!() };
     let size = width / heads;
     let kv_width = kv_heads * size;

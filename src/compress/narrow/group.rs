@@ -73,7 +73,9 @@ impl Group {
     /// Elements of the weights that shrink with the channels.
     pub fn cost(&self, graph: &Graph) -> usize {
         let parts = self.writers.iter().chain(&self.readers);
-        parts.filter_map(|part| Some(shape(graph, graph.nodes[part.node].input(part.input)?)?.iter().product::<usize>())).sum()
+        parts
+            .filter_map(|part| Some(shape(graph, graph.nodes[part.node].input(part.input)?)?.iter().product::<usize>()))
+            .sum()
     }
 }
 

@@ -41,7 +41,9 @@ impl Cuts {
         let mut parsed = Cuts { shares: Vec::new(), multiple };
         for text in cuts {
             let cut = cut(text).ok_or_else(|| {
-                Error::Usage(format!("`{text}` is not ffn=SHARE, heads=SHARE or channels=SHARE with a SHARE between 0 and 1"))
+                Error::Usage(format!(
+                    "`{text}` is not ffn=SHARE, heads=SHARE or channels=SHARE with a SHARE between 0 and 1"
+                ))
             })?;
             if parsed.shares.iter().any(|(kind, _)| *kind == cut.0) {
                 return Err(Error::Usage(format!("`{text}` is the second share for the same")));
@@ -148,6 +150,8 @@ fn nothing(kind: Kind) -> &'static str {
         Kind::Heads => {
             "nothing to cut with `heads`: no attention node of several heads with linear layers of its own before and behind it"
         }
-        Kind::Channels => "nothing to cut with `channels`: no channels that pass from a convolution to other layers alone",
+        Kind::Channels => {
+            "nothing to cut with `channels`: no channels that pass from a convolution to other layers alone"
+        }
     }
 }

@@ -65,7 +65,10 @@ pub fn sizes(shape: &[usize], part: &Part, count: usize) -> Result<[usize; 3]> {
     let size = shape.get(part.axis).copied().unwrap_or(0);
     let channels = part.outer * count;
     if channels == 0 || size == 0 || !size.is_multiple_of(channels) {
-        return Err(Error::Usage(format!("a weight of shape {shape:?} has no {channels} channels along axis {}", part.axis)));
+        return Err(Error::Usage(format!(
+            "a weight of shape {shape:?} has no {channels} channels along axis {}",
+            part.axis
+        )));
     }
     let product = |sizes: &[usize]| sizes.iter().product::<usize>();
     Ok([product(&shape[..part.axis]) * part.outer, size / channels, product(&shape[part.axis + 1..])])

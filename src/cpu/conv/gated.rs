@@ -3,6 +3,7 @@
 
 use super::patches::{Patches, TapAxis};
 use super::weights::Weights;
+use crate::Result;
 use crate::cpu::decode::decode_row;
 use crate::cpu::gemm::{Bias, Divide, Epilogue, Operand, Pack, Product, Strided, with_scratch};
 use crate::cpu::product::encoded;
@@ -11,7 +12,6 @@ use crate::cpu::{Call, Kernel, Threads};
 use crate::ops::conv::ConvShape;
 use crate::ops::epilogue::{Activation, Residual};
 use crate::ops::gated_conv::{CHANNELS, FILTERS};
-use crate::Result;
 
 pub const KERNELS: &[Kernel] =
     &[Kernel { op: "fewbit.GatedConv", run: gated_conv, prepare: None, encoded_inputs: &[1] }];
@@ -40,8 +40,7 @@ fn gated_conv(call: &mut Call) -> Result<()> {
         order: Residual::of(node)?,
         activation: Activation::of(node)?,
     };
-    let (x, filters, channels) =
-        (x.slice::<f32>()?, call.opt_slice::<f32>(FILTERS)?, call.opt_slice::<f32>(CHANNELS)?);
+    let (x, filters, channels) = (x.slice::<f32>()?, call.opt_slice::<f32>(FILTERS)?, call.opt_slice::<f32>(CHANNELS)?);
     let y = call.output::<f32>(0)?;
     let (inputs, outputs) = (shape.in_channels * shape.in_pixels(), shape.out_channels * shape.out_pixels());
     for (image, y) in y.chunks_exact_mut(outputs.max(1)).enumerate() {
@@ -147,15 +146,7 @@ impl Gated<'_> {
 }
 
 /// The weights of one filter at `channels`; all where `out` has room for all.
-fn gather(
-    level: Level,
-    weights: Weights,
-    filter: usize,
-    all: usize,
-    taps: usize,
-    channels: &[usize],
-    out: &mut [f32],
-) {
+fn gather(level: Level, weights: Weights, filter: usize, all: usize, taps: usize, channels: &[usize], out: &mut [f32]) {
     if channels.is_empty() {
         return out.fill(0.0);
     }
