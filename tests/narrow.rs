@@ -272,6 +272,44 @@ fn heads_of_attentions() {
     }
 }
 
+/// As exporters spell them: a mask that is the same for all heads, and both ways to turn keys.
+#[test]
+fn heads_that_are_spelled_out() {
+    for twice in [false, true] {
+        let (mut net, x) = Net::new(&[2, 5, 18]);
+        let sizes = net.graph.add_weight("sizes", Weight::Dense(Tensor::new([4], &[0i64, 0, 6, 7]).unwrap()));
+        let parts = ["q", "k", "v"].map(|name| {
+            let y = net.matmul(name, x, [18, 42]);
+            let y = net.op("Reshape", &format!("{name}.split"), &[y, sizes]);
+            let perm = if name == "k" && !twice { vec![0, 2, 3, 1] } else { vec![0, 2, 1, 3] };
+            let y = net.with("Transpose", &format!("{name}.turned"), &[y], &[("perm", Attr::Ints(perm))]);
+            match name == "k" && twice {
+                true => net.with("Transpose", "k.columns", &[y], &[("perm", Attr::Ints(vec![0, 1, 3, 2]))]),
+                false => y,
+            }
+        });
+        let root = net.scalar("root", 7f32.sqrt());
+        let mask = net.weight("mask", &[2, 1, 1, 5]);
+        let scores = net.op("MatMul", "scores", &parts[..2]);
+        let scores = net.op("Div", "scaled", &[scores, root]);
+        let scores = net.op("Add", "masked", &[scores, mask]);
+        let scores = net.with("Softmax", "softmax", &[scores], &[("axis", Attr::Int(-1))]);
+        let seen = net.op("MatMul", "seen", &[scores, parts[2]]);
+        let seen = net.with("Transpose", "back", &[seen], &[("perm", Attr::Ints(vec![0, 2, 1, 3]))]);
+        let flat = net.graph.add_weight("flat", Weight::Dense(Tensor::new([3], &[0i64, 0, 42]).unwrap()));
+        let seen = net.op("Reshape", "joined", &[seen, flat]);
+        let y = net.matmul("out", seen, [42, 18]);
+        let y = net.op("Add", "sum", &[x, y]);
+        let whole = net.done(y);
+        check(&whole, "heads=0.34", None, &[&[("out", 7)]], &[4]);
+        // A mask of each head's own stays, and with it the heads.
+        let mut own = whole.clone();
+        let id = own.graph.find("mask").unwrap();
+        own.graph.weights.insert(id, Weight::Dense(Tensor::new([1, 6, 1, 5], &[0.5f32; 30]).unwrap()));
+        assert!(matches!(cut(&mut own, "heads=0.34", None, &[]), Err(Error::Usage(_))));
+    }
+}
+
 /// Weights alone keep the channel with the larger weights, samples the one that is not silent on them.
 #[test]
 fn samples_tell_which_channels_matter() {

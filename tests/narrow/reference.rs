@@ -31,7 +31,11 @@ pub fn run(graph: &Graph, x: Value, masks: &Masks) -> Value {
     let mut values: HashMap<ValueId, Value> = HashMap::new();
     for (id, weight) in &graph.weights {
         let dense = weight.dense().expect("dense");
-        values.insert(*id, Value::new(dense.shape(), dense.to_f32().unwrap_or_default().iter().map(|&v| f64::from(v))));
+        let data: Vec<f64> = match dense.to_f32() {
+            Ok(data) => data.into_iter().map(f64::from).collect(),
+            Err(_) => dense.to_i64().unwrap().into_iter().map(|v| v as f64).collect(),
+        };
+        values.insert(*id, Value::new(dense.shape(), data));
     }
     values.insert(graph.inputs[0], x);
     for node in &graph.nodes {
@@ -54,7 +58,37 @@ fn step(node: &Node, inputs: &[Option<Value>]) -> Vec<Value> {
     };
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     vec![match node.op.as_str() {
+        "MatMul" if arg(1).shape.len() > 2 => {
+            let ([.., m, k], [.., n]) = (&arg(0).shape[..], &arg(1).shape[..]) else { panic!() };
+            let matrices = arg(0).data.chunks(m * k).zip(arg(1).data.chunks(k * n));
+            let each = matrices
+                .map(|(a, b)| product(&Value::new(&[*m, *k], a.to_vec()), &Value::new(&[*k, *n], b.to_vec()), false));
+            let shape = [&arg(0).shape[..arg(0).shape.len() - 1], &[*n]].concat();
+            Value::new(&shape, each.flat_map(|y| y.data))
+        }
         "MatMul" => product(arg(0), arg(1), false),
+        "Softmax" => {
+            let rows = arg(0).data.chunks(*arg(0).shape.last().unwrap());
+            let one = |row: &[f64]| -> Vec<f64> {
+                let all: f64 = row.iter().map(|v| v.exp()).sum();
+                row.iter().map(|v| v.exp() / all).collect()
+            };
+            Value::new(&arg(0).shape, rows.flat_map(one))
+        }
+        "Transpose" => transpose(arg(0), node.attrs.ints("perm").unwrap()),
+        "Reshape" => {
+            let mut shape: Vec<usize> = arg(1)
+                .data
+                .iter()
+                .enumerate()
+                .map(|(i, &n)| if n == 0.0 { arg(0).shape[i] } else { n.max(0.0) as usize })
+                .collect();
+            if let Some(free) = arg(1).data.iter().position(|&n| n < 0.0) {
+                shape[free] = 1;
+                shape[free] = arg(0).data.len() / shape.iter().product::<usize>();
+            }
+            Value::new(&shape, arg(0).data.iter().copied())
+        }
         "fewbit.Linear" => bias(product(arg(0), arg(1), node.attrs.flag("transposed"))),
         "Gemm" => bias(product(arg(0), arg(1), node.attrs.flag("transB"))),
         "Add" => binary(arg(0), arg(1), |a, b| a + b),
@@ -147,6 +181,20 @@ fn product(x: &Value, w: &Value, transposed: bool) -> Value {
         &shape,
         rows.flat_map(|row| (0..n).map(|o| (0..k).map(|i| row[i] * weight(i, o)).sum()).collect::<Vec<f64>>()),
     )
+}
+
+fn transpose(x: &Value, perm: &[i64]) -> Value {
+    let shape: Vec<usize> = perm.iter().map(|&axis| x.shape[axis as usize]).collect();
+    let strides: Vec<usize> = (0..x.shape.len()).map(|axis| x.shape[axis + 1..].iter().product()).collect();
+    let at = |mut i: usize| {
+        let mut place = 0;
+        for (&axis, size) in perm.iter().zip(&shape).rev() {
+            place += i % size * strides[axis as usize];
+            i /= size;
+        }
+        x.data[place]
+    };
+    Value::new(&shape, (0..x.data.len()).map(at))
 }
 
 /// Over two axes, with equal pads and strides on both.

@@ -45,6 +45,8 @@ pub struct Group {
     pub splits: Vec<usize>,
     /// Attentions, with their numbers of heads.
     pub attentions: Vec<usize>,
+    /// Reshapes, and to what: sizes that are right for any number of heads.
+    pub reshapes: Vec<(usize, Vec<i64>)>,
     /// Values that have the channels.
     pub values: Vec<ValueId>,
 }
@@ -60,6 +62,7 @@ impl Group {
             depthwise: Vec::new(),
             splits: Vec::new(),
             attentions: Vec::new(),
+            reshapes: Vec::new(),
             values: Vec::new(),
         }
     }
@@ -143,4 +146,39 @@ impl Product {
         let [outputs, inputs] = [output_axis, input_axis].map(|axis| shape[axis]);
         Some(Product { linear, output_axis, input_axis, outputs, inputs, rank: shape.len() })
     }
+}
+
+/// Constants added behind a layer, at most.
+const BIASES: usize = 4;
+
+/// Adds the layer that computes `value` for the node `user` alone, and the biases behind it; its node.
+pub fn writer(graph: &Graph, links: &Links, mut value: ValueId, mut user: usize, group: &mut Group) -> Option<usize> {
+    for _ in 0..BIASES {
+        if links.users(value) != [user] || graph.outputs.contains(&value) {
+            return None;
+        }
+        group.values.push(value);
+        let at = *links.producers.get(&value)?;
+        let node = &graph.nodes[at];
+        if let Some(product) = Product::of(graph, node) {
+            if !product.linear || !product.outputs.is_multiple_of(group.count) {
+                return None;
+            }
+            if node.input(2).is_some() {
+                group.others.push(bias(graph, at, 2, group.count)?);
+            }
+            group.writers.push(Part { node: at, input: 1, axis: product.output_axis, outer: 1 });
+            return Some(at);
+        }
+        let constant = (0..2).find(|&i| node.input(i).is_some_and(|id| graph.weights.contains_key(&id)))?;
+        group.others.push(bias(graph, at, constant, group.count).filter(|_| node.op == "Add")?);
+        (value, user) = (node.input(1 - constant)?, at);
+    }
+    None
+}
+
+fn bias(graph: &Graph, node: usize, input: usize, count: usize) -> Option<Part> {
+    let shape = shape(graph, graph.nodes[node].input(input)?)?;
+    let axis = shape.len().checked_sub(1)?;
+    shape[axis].is_multiple_of(count).then_some(Part { node, input, axis, outer: 1 })
 }

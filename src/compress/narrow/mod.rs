@@ -7,6 +7,7 @@ mod closure;
 mod group;
 mod heads;
 mod slice;
+mod spelled;
 mod watch;
 mod worth;
 
@@ -148,7 +149,7 @@ fn nothing(kind: Kind) -> &'static str {
             "nothing to cut with `ffn`: no channels that pass from linear layers through an activation to linear layers alone"
         }
         Kind::Heads => {
-            "nothing to cut with `heads`: no attention node of several heads with linear layers of its own before and behind it"
+            "nothing to cut with `heads`: no attention of several heads with linear layers of its own before and behind it"
         }
         Kind::Channels => {
             "nothing to cut with `channels`: no channels that pass from a convolution to other layers alone"

@@ -23,6 +23,12 @@ pub fn keep(graph: &mut Graph, group: &Group, kept: &[usize]) -> Result<()> {
             graph.nodes[at].attrs.set(name, Attr::Int(heads * kept.len() as i64));
         }
     }
+    for (at, sizes) in &group.reshapes {
+        let name = free(graph, format!("{}.sizes", graph.nodes[*at].name));
+        let sizes = graph.add_weight(name, Weight::Dense(Tensor::new([sizes.len()], sizes)?));
+        graph.nodes[*at].inputs[1] = Some(sizes);
+        graph.nodes[*at].attrs.set("allowzero", Attr::Int(0));
+    }
     for &id in &group.values {
         graph.values[id.0 as usize].dims = None;
     }
@@ -51,12 +57,17 @@ fn narrow(graph: &mut Graph, part: &Part, count: usize, kept: &[usize]) -> Resul
         graph.weights.insert(id, weight);
         return Ok(());
     }
-    let mut name = format!("{}.of.{}", graph.value(id).name, graph.nodes[part.node].name);
+    let name = free(graph, format!("{}.of.{}", graph.value(id).name, graph.nodes[part.node].name));
+    graph.nodes[part.node].inputs[part.input] = Some(graph.add_weight(name, weight));
+    Ok(())
+}
+
+/// The name, or one like it that no value has.
+fn free(graph: &Graph, mut name: String) -> String {
     while graph.find(&name).is_some() {
         name.push('\'');
     }
-    graph.nodes[part.node].inputs[part.input] = Some(graph.add_weight(name, weight));
-    Ok(())
+    name
 }
 
 /// A constant's elements as `[before, channels, inner, after]`, without the number of channels: `inner` elements of the part's axis
