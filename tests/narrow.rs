@@ -90,6 +90,24 @@ impl Net {
         self.op("BatchNormalization", name, &inputs)
     }
 
+    /// The first two sizes of `x` and constant ones, as exporters compute a shape.
+    fn sizes(&mut self, name: &str, x: ValueId, rest: &[i64]) -> ValueId {
+        let mut parts = Vec::new();
+        for axis in [0i64, 1] {
+            let of = |part: &str| format!("{name}.{part}{axis}");
+            let sizes = self.op("Shape", &of("shape"), &[x]);
+            let index = self.graph.add_weight(of("index"), Weight::Dense(Tensor::scalar(axis)));
+            let size = self.op("Gather", &of("size"), &[sizes, index]);
+            let zero = self.graph.add_weight(of("zero"), Weight::Dense(Tensor::new([1], &[0i64]).unwrap()));
+            parts.push(self.op("Unsqueeze", &of("wide"), &[size, zero]));
+        }
+        for (i, &n) in rest.iter().enumerate() {
+            let constant = Weight::Dense(Tensor::new([1], &[n]).unwrap());
+            parts.push(self.graph.add_weight(format!("{name}.rest{i}"), constant));
+        }
+        self.with("Concat", &format!("{name}.sizes"), &parts, &[("axis", Attr::Int(0))])
+    }
+
     fn done(mut self, y: ValueId) -> Model {
         self.graph.outputs.push(y);
         self.graph.validate().unwrap();
@@ -272,7 +290,7 @@ fn heads_of_attentions() {
     }
 }
 
-/// As exporters spell them: a mask that is the same for all heads, and both ways to turn keys.
+/// As exporters spell them: a mask that is the same for all heads, both ways to turn keys, sizes that are constants or computed.
 #[test]
 fn heads_that_are_spelled_out() {
     for twice in [false, true] {
@@ -280,6 +298,7 @@ fn heads_that_are_spelled_out() {
         let sizes = net.graph.add_weight("sizes", Weight::Dense(Tensor::new([4], &[0i64, 0, 6, 7]).unwrap()));
         let parts = ["q", "k", "v"].map(|name| {
             let y = net.matmul(name, x, [18, 42]);
+            let sizes = if twice { net.sizes(name, y, &[6, 7]) } else { sizes };
             let y = net.op("Reshape", &format!("{name}.split"), &[y, sizes]);
             let perm = if name == "k" && !twice { vec![0, 2, 3, 1] } else { vec![0, 2, 1, 3] };
             let y = net.with("Transpose", &format!("{name}.turned"), &[y], &[("perm", Attr::Ints(perm))]);
@@ -296,7 +315,10 @@ fn heads_that_are_spelled_out() {
         let scores = net.with("Softmax", "softmax", &[scores], &[("axis", Attr::Int(-1))]);
         let seen = net.op("MatMul", "seen", &[scores, parts[2]]);
         let seen = net.with("Transpose", "back", &[seen], &[("perm", Attr::Ints(vec![0, 2, 1, 3]))]);
-        let flat = net.graph.add_weight("flat", Weight::Dense(Tensor::new([3], &[0i64, 0, 42]).unwrap()));
+        let flat = match twice {
+            true => net.sizes("flat", seen, &[42]),
+            false => net.graph.add_weight("flat", Weight::Dense(Tensor::new([3], &[0i64, 0, 42]).unwrap())),
+        };
         let seen = net.op("Reshape", "joined", &[seen, flat]);
         let y = net.matmul("out", seen, [42, 18]);
         let y = net.op("Add", "sum", &[x, y]);

@@ -75,6 +75,14 @@ fn step(node: &Node, inputs: &[Option<Value>]) -> Vec<Value> {
             };
             Value::new(&arg(0).shape, rows.flat_map(one))
         }
+        "Shape" => Value::new(&[arg(0).shape.len()], arg(0).shape.iter().map(|&n| n as f64)),
+        // Of a vector, one element; and that as a vector.
+        "Gather" => Value::new(&[], [arg(0).data[arg(1).data[0] as usize]]),
+        "Unsqueeze" => Value::new(&[1], arg(0).data.iter().copied()),
+        "Concat" => {
+            let all: Vec<f64> = inputs.iter().flatten().flat_map(|part| part.data.clone()).collect();
+            Value::new(&[all.len()], all)
+        }
         "Transpose" => transpose(arg(0), node.attrs.ints("perm").unwrap()),
         "Reshape" => {
             let mut shape: Vec<usize> = arg(1)

@@ -87,7 +87,7 @@ pub fn shape(graph: &Graph, id: ValueId) -> Option<Shape> {
     graph.weights.get(&id).map(Weight::ty).filter(|ty| ty.dtype == DType::F32).map(|ty| ty.shape)
 }
 
-/// Which nodes compute and which read each value.
+/// Which nodes compute and which read each value. `Shape` is no reader: what is made of sizes follows them.
 pub struct Links {
     pub producers: HashMap<ValueId, usize>,
     pub users: HashMap<ValueId, Vec<usize>>,
@@ -98,7 +98,7 @@ impl Links {
         let mut links = Links { producers: HashMap::new(), users: HashMap::new() };
         for (at, node) in graph.nodes.iter().enumerate() {
             links.producers.extend(node.outputs.iter().flatten().map(|&id| (id, at)));
-            for &id in node.inputs.iter().flatten() {
+            for &id in node.inputs.iter().flatten().filter(|_| node.op != "Shape") {
                 let users = links.users.entry(id).or_default();
                 if users.last() != Some(&at) {
                     users.push(at);

@@ -170,10 +170,8 @@ impl<'a> Spelled<'a> {
         if back.op != "Transpose" || back.attrs.ints("perm") != Some(HEADS_SECOND) {
             return None;
         }
-        // Exporters read sizes of the value too.
         let turned = *back.outputs.first()?.as_ref()?;
-        let users = self.links.users(turned).iter().copied().filter(|&user| self.graph.nodes[user].op != "Shape");
-        let &[joined] = users.collect::<Vec<usize>>().as_slice() else { return None };
+        let &[joined] = self.links.users(turned) else { return None };
         let reshape = &self.graph.nodes[joined];
         let flat = *reshape.outputs.first()?.as_ref()?;
         let &[reader] = self.links.users(flat) else { return None };
