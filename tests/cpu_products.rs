@@ -32,6 +32,11 @@ fn conv_channels_last() {
 }
 
 #[test]
+fn conv_gated() {
+    check(&ops::gated_conv::cases());
+}
+
+#[test]
 fn conv_transpose_every_encoding() {
     check(&ops::conv_transpose::encoded_cases());
 }

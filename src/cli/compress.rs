@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::global::Global;
 use super::{models, print};
-use crate::compress::{self, Progress, Rules, Sample};
+use crate::compress::narrow::{Cuts, Kind, Removed};
+use crate::compress::{self, Progress, Rules, Sample, TensorReport};
 use crate::graph::{ImageInput, Model, Weight};
 use crate::runtime::Device;
 use crate::tensor::Tensor;
@@ -22,8 +24,15 @@ pub struct Options {
     #[arg(long, value_name = "OUT.fewbit")]
     output: PathBuf,
     /// How to store weights: ENCODING for all, or REGEX=ENCODING; the first match wins
-    #[arg(long, required = true, value_name = "[REGEX=]ENCODING")]
+    #[arg(long, required_unless_present = "cut", value_name = "[REGEX=]ENCODING")]
     weights: Vec<String>,
+    /// Leave out a share of the hidden channels of feed-forward layers, of heads, or of convolutions' channels, before weights
+    /// are stored; repeat for each
+    #[arg(long, value_name = "ffn=SHARE|heads=SHARE|channels=SHARE")]
+    cut: Vec<String>,
+    /// What numbers of channels are rounded to multiples of (default: 16 in layers of 64 channels or more)
+    #[arg(long, requires = "cut", value_name = "N")]
+    cut_multiple: Option<usize>,
     /// What the model is like in use, so that rounding suits it: a folder of photos or of .npy files of the model's input;
     /// for a language model a file of text; for a model of speech a sound file or a folder of them
     #[arg(long, value_name = "DIR|FILE")]
@@ -43,6 +52,7 @@ const VIEWS: usize = 24;
 
 pub fn run(global: &Global, options: &Options) -> Result<()> {
     let rules = Rules::parse(&options.weights, options.include.as_deref(), options.exclude.as_deref())?;
+    let cuts = Cuts::parse(&options.cut, options.cut_multiple)?;
     let device = global.device()?;
     let mut model = models::open(&options.source)?;
     options.manifest.apply(&mut model)?;
@@ -51,10 +61,35 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         None => Vec::new(),
     };
     let before = weight_bytes(&model);
+    let watched = print::progress("samples to choose channels by", (options.cut.len() * samples.len()) as u64);
+    let removed = compress::narrow(&mut model, &cuts, |name| rules.allows(name), &samples, &device, || watched.inc(1))?;
+    watched.finish_and_clear();
+    let reports = if options.weights.is_empty() { Vec::new() } else { encode(&mut model, &rules, &samples, &device)? };
+    let bytes = models::save(&model, &options.output)?;
+    let bits = models::bits_per_weight(&model);
+    let ratio = before as f64 / bytes.max(1) as f64;
+    if global.json {
+        let mut result = json!({"bytes": bytes, "bits_per_weight": bits, "ratio": ratio, "tensors": reports});
+        if !removed.is_empty() {
+            result["cut"] = removed.iter().map(Cut::of).map(|cut| json!(cut)).collect();
+        }
+        return print::json(&result);
+    }
+    if !removed.is_empty() {
+        print_cuts(&removed)?;
+    }
+    if !reports.is_empty() {
+        print_tensors(&reports)?;
+    }
+    let name = options.output.display();
+    print::line(&format!("{name}: {bytes} bytes, {ratio:.2} times smaller, {bits:.3} bits per weight"))
+}
+
+fn encode(model: &mut Model, rules: &Rules, samples: &[Sample], device: &Device) -> Result<Vec<TensorReport>> {
     let calibration = print::progress("calibration samples", samples.len() as u64);
     let measured = print::progress("weights measured", 0);
     let weights = print::progress("weights", 0);
-    let reports = compress::compress(&mut model, &rules, &samples, &device, |progress| match progress {
+    let reports = compress::compress(model, rules, samples, device, |progress| match progress {
         Progress::Calibrated => calibration.inc(1),
         Progress::Measured(all) => {
             calibration.finish_and_clear();
@@ -69,12 +104,40 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         }
     })?;
     weights.finish_and_clear();
-    let bytes = models::save(&model, &options.output)?;
-    let bits = models::bits_per_weight(&model);
-    let ratio = before as f64 / bytes.max(1) as f64;
-    if global.json {
-        return print::json(&json!({"bytes": bytes, "bits_per_weight": bits, "ratio": ratio, "tensors": reports}));
+    Ok(reports)
+}
+
+/// What was left out of a layer, as JSON has it.
+#[derive(Serialize)]
+struct Cut<'a> {
+    kind: Kind,
+    name: &'a str,
+    channels: usize,
+    kept: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    angle: Option<f64>,
+}
+
+impl<'a> Cut<'a> {
+    fn of(removed: &'a Removed) -> Self {
+        let Removed { kind, name, channels, kept, angle } = removed;
+        Cut { kind: *kind, name, channels: *channels, kept: kept.len(), angle: *angle }
     }
+}
+
+fn print_cuts(removed: &[Removed]) -> Result<()> {
+    let rows: Vec<_> = removed
+        .iter()
+        .map(|r| {
+            let angle = r.angle.map_or_else(String::new, |angle| format!("{angle:.4}"));
+            vec![r.name.clone(), r.channels.to_string(), r.kept.len().to_string(), angle]
+        })
+        .collect();
+    print::table(&["cut behind", "channels", "kept", "angle"], &rows)?;
+    print::line("")
+}
+
+fn print_tensors(reports: &[TensorReport]) -> Result<()> {
     let rows: Vec<_> = reports
         .iter()
         .map(|r| {
@@ -83,9 +146,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
             [r.name.clone(), r.encoding.clone()].into_iter().chain(numbers).collect()
         })
         .collect();
-    print::table(&["tensor", "encoding", "bits", "error", "output error"], &rows)?;
-    let name = options.output.display();
-    print::line(&format!("{name}: {bytes} bytes, {ratio:.2} times smaller, {bits:.3} bits per weight"))
+    print::table(&["tensor", "encoding", "bits", "error", "output error"], &rows)
 }
 
 /// Bytes of all constants of a model, as they are.

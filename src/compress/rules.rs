@@ -20,11 +20,15 @@ impl Rules {
         Ok(Rules { rules, include: include.map(regex).transpose()?, exclude: exclude.map(regex).transpose()? })
     }
 
+    /// Whether anything may be done to the tensor of this name.
+    pub fn allows(&self, name: &str) -> bool {
+        self.include.as_ref().is_none_or(|r| r.is_match(name))
+            && !self.exclude.as_ref().is_some_and(|r| r.is_match(name))
+    }
+
     /// The encoding of the tensor of this name; `None` = leave it alone.
     pub fn find(&self, name: &str) -> Option<&Spec> {
-        if self.include.as_ref().is_some_and(|r| !r.is_match(name))
-            || self.exclude.as_ref().is_some_and(|r| r.is_match(name))
-        {
+        if !self.allows(name) {
             return None;
         }
         let matches = |regex: &Option<Regex>| regex.as_ref().is_none_or(|r| r.is_match(name));
@@ -57,6 +61,7 @@ mod tests {
         assert_eq!(rules.find("other.weight").unwrap().to_string(), "palette:4");
         assert_eq!(rules.find("stem.weight"), None);
         assert_eq!(rules.find("fc.bias"), None);
+        assert!(rules.allows("fc.weight") && !rules.allows("stem.weight") && !rules.allows("fc.bias"));
     }
 
     #[test]

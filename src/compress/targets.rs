@@ -144,7 +144,8 @@ pub fn dense<'a>(graph: &'a Graph, target: &Target) -> Result<Cow<'a, Tensor>> {
     in_f32(weight.ok_or_else(|| Error::Usage(format!("`{}` is no weight of the model", target.name)))?)
 }
 
-fn in_f32(weight: &Weight) -> Result<Cow<'_, Tensor>> {
+/// A weight in f32, decoded if it comes in few bits.
+pub fn in_f32(weight: &Weight) -> Result<Cow<'_, Tensor>> {
     match weight {
         Weight::Dense(dense) => Ok(Cow::Borrowed(dense)),
         Weight::Encoded(encoded) => encoded.to_dense().map(Cow::Owned),

@@ -95,6 +95,8 @@ const FAMILIES: &[&[Kernel]] = &[
     cast::KERNELS,
     channel_norm::KERNELS,
     conv::KERNELS,
+    #[cfg(feature = "full")]
+    conv::gated::KERNELS,
     gather::KERNELS,
     integer::KERNELS,
     layer_norm::KERNELS,

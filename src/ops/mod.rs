@@ -11,6 +11,8 @@ pub mod conv;
 pub mod einsum;
 pub mod elementwise;
 pub mod epilogue;
+#[cfg(feature = "full")]
+pub mod gated_conv;
 pub mod index;
 pub mod infer;
 #[cfg(feature = "full")]
@@ -53,6 +55,8 @@ const FAMILIES: &[&[(&str, InferFn)]] = &[
     cached_attention::OPS,
     conv::OPS,
     elementwise::OPS,
+    #[cfg(feature = "full")]
+    gated_conv::OPS,
     index::OPS,
     #[cfg(feature = "full")]
     loss::OPS,

@@ -153,6 +153,8 @@ impl Plan {
         #[cfg_attr(not(feature = "full"), allow(unused_mut))]
         let mut plan = match device {
             Device::Cpu(threads) => {
+                #[cfg(feature = "full")]
+                graph::fuse::gate(&mut typed);
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;

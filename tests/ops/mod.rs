@@ -8,6 +8,7 @@ pub mod direct;
 pub mod embed;
 pub mod encodings;
 pub mod few_bit;
+pub mod gated_conv;
 pub mod integer;
 pub mod linear;
 pub mod matmul;

@@ -7,6 +7,8 @@ mod channelwise;
 mod conv_transpose;
 mod deform;
 mod depthwise;
+#[cfg(feature = "full")]
+pub mod gated;
 mod gather;
 mod last;
 mod patches;

@@ -109,6 +109,32 @@ impl Product<'_> {
         threads.for_each(blocks, |mut block| self.block(level, &mut block));
     }
 
+    /// As `run`, into `rows`, `m` slices of `n` elements anywhere in memory.
+    #[cfg(feature = "full")]
+    pub fn run_apart(&self, threads: &Threads, divide: Divide, mut rows: Vec<&mut [f32]>) {
+        if self.m == 0 || self.n == 0 {
+            return;
+        }
+        let level = threads.level();
+        let mut blocks = Vec::new();
+        match divide {
+            Divide::Rows => {
+                let unit = if self.in_place(level).is_some() { 1 } else { level.tile_rows() };
+                let height = part(self.m, unit, threads.count());
+                for row in (0..self.m).step_by(height) {
+                    let rest = rows.split_off(height.min(rows.len()));
+                    blocks.push(Block { rows: Rows::Apart(std::mem::replace(&mut rows, rest)), row, col: 0 });
+                }
+            }
+            Divide::Columns => {
+                let width = part(self.n, level.tile_cols(), threads.count());
+                let parts = cut_columns(rows, self.n, width).into_iter().enumerate();
+                blocks.extend(parts.map(|(i, rows)| Block { rows: Rows::Apart(rows), row: 0, col: i * width }));
+            }
+        }
+        threads.for_each(blocks, |mut block| self.block(level, &mut block));
+    }
+
     /// Computes the product on this thread into `rows`, `m` slices of `n` elements anywhere in memory.
     pub fn run_rows(&self, level: Level, rows: Vec<&mut [f32]>) {
         if self.n > 0 {
@@ -228,8 +254,13 @@ struct Step<'a> {
 
 /// The rows of `c`, `[m, n]`, cut into parts of `width` columns.
 pub fn column_parts(c: &mut [f32], n: usize, width: usize) -> Vec<Vec<&mut [f32]>> {
-    let mut parts: Vec<Vec<_>> = (0..n.div_ceil(width.max(1))).map(|_| Vec::with_capacity(c.len() / n)).collect();
-    for row in c.chunks_mut(n.max(1)) {
+    cut_columns(c.chunks_mut(n.max(1)).collect(), n, width)
+}
+
+/// Rows of `n` elements cut into parts of `width` columns.
+fn cut_columns(rows: Vec<&mut [f32]>, n: usize, width: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut parts: Vec<Vec<_>> = (0..n.div_ceil(width.max(1))).map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
         for (part, row) in parts.iter_mut().zip(row.chunks_mut(width.max(1))) {
             part.push(row);
         }

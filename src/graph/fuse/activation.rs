@@ -5,9 +5,15 @@ use crate::graph::{Attr, Node};
 
 pub fn activation(m: &Matcher, index: usize, _: &mut Edit) -> Option<Node> {
     let root = m.node(index);
-    let (name, numbers) = epilogue(m, root)?;
     let source = root.input(0)?;
     let producer = ["Conv", "ConvTranspose", "fewbit.Linear"].iter().find_map(|op| m.only_from(source, op))?;
+    onto(m, root, producer)
+}
+
+/// The producer with the activation `root` behind it, if it has none yet.
+pub fn onto(m: &Matcher, root: &Node, producer: &Node) -> Option<Node> {
+    let (name, numbers) = epilogue(m, root)?;
+    let source = root.input(0)?;
     if producer.attrs.get("fewbit.activation").is_some() || !m.is_f32(source) {
         return None;
     }

@@ -9,6 +9,8 @@ mod attention;
 mod attention_heads;
 mod edit;
 mod elementwise;
+#[cfg(feature = "full")]
+mod gated;
 mod layer_norm;
 mod linear;
 mod matcher;
@@ -39,9 +41,23 @@ const PASSES: &[Pass] = &[
     residual::residual,
 ];
 
+/// For the CPU alone, after the others: what it does not compute then does not show in a graph.
+#[cfg(feature = "full")]
+const GATES: &[Pass] = &[gated::filters, gated::bent, gated::channels];
+
 /// Applies every pass to every node, each until it finds nothing more.
 pub fn fuse(typed: &mut TypedGraph) {
-    for pass in PASSES {
+    apply(PASSES, typed);
+}
+
+/// Finds convolutions of which a mask chooses filters.
+#[cfg(feature = "full")]
+pub fn gate(typed: &mut TypedGraph) {
+    apply(GATES, typed);
+}
+
+fn apply(passes: &[Pass], typed: &mut TypedGraph) {
+    for pass in passes {
         let mut index = 0;
         while let Some((at, node, edit)) = first(typed, *pass, index) {
             let before = typed.graph.nodes.len();
