@@ -221,6 +221,7 @@ export class Engine {
     return mine;
   }
 
+  /** @internal The package has no types of its WebAssembly. */
   protected opened(): Model {
     if (!this.model) throw new FewbitError('usage', 'the model was disposed of, or never loaded');
     return this.model;
