@@ -49,7 +49,7 @@ await build({
 // The pages use the package as an application would: from its built files.
 await build({
   ...common,
-  entryPoints: ['page/main.ts', 'page/chat.ts', 'page/hear.ts'],
+  entryPoints: ['page/main.ts', 'page/chat.ts', 'page/hear.ts', 'page/describe.ts', 'page/tokens.ts'],
   outdir: 'dist/page',
   plugins: [packageAt('../index.js')],
 });

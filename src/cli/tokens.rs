@@ -1,11 +1,9 @@
 //! The flag `--tokens`: which tokens of a vision transformer are pruned or merged.
 
-use std::path::Path;
-
 use clap::Args;
 
 use crate::runtime::Tokens;
-use crate::runtime::tokens::{Method, Schedule};
+use crate::runtime::tokens::Method;
 use crate::{Error, Result};
 
 #[derive(Args)]
@@ -20,17 +18,8 @@ pub struct Flag {
 struct Reduction(Option<Method>);
 
 fn parse(text: &str) -> Result<Reduction> {
-    Ok(Reduction(match text.split_once(':') {
-        _ if text == "none" => None,
-        Some(("diffrate", file)) => Some(Method::DiffRate(read(Path::new(file))?)),
-        _ => Some(text.parse()?),
-    }))
-}
-
-fn read(file: &Path) -> Result<Schedule> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|e| Error::io(name.clone(), e))?;
-    Schedule::read(&text, &name)
+    let open = |file: &str| std::fs::read_to_string(file).map_err(|e| Error::io(file, e));
+    Method::asked(text, open).map(Reduction)
 }
 
 impl Flag {

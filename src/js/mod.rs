@@ -9,6 +9,8 @@ pub mod model;
 pub mod speech;
 #[cfg(feature = "text")]
 pub mod text;
+#[cfg(feature = "full")]
+pub mod tokens;
 pub mod values;
 
 pub use loader::Loader;

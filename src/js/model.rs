@@ -9,6 +9,10 @@ use wasm_bindgen::prelude::*;
 use super::error::to_js;
 use super::values;
 use crate::graph::{Dim, Model, ValueId};
+#[cfg(feature = "full")]
+use crate::runtime::Tokens;
+#[cfg(feature = "full")]
+use crate::runtime::tokens::Sizes;
 use crate::runtime::{Device, Report, Session};
 #[cfg(feature = "audio")]
 use crate::tasks::Transcriber;
@@ -27,8 +31,10 @@ pub struct JsModel {
     model: Model,
     file_bytes: u64,
     device: RefCell<Option<Device>>,
-    session: RefCell<Option<Session>>,
-    classifier: RefCell<Option<Classifier>>,
+    pub(super) session: RefCell<Option<Session>>,
+    pub(super) classifier: RefCell<Option<Classifier>>,
+    #[cfg(feature = "full")]
+    pub(super) tokens: RefCell<Option<Tokens>>,
     #[cfg(feature = "text")]
     pub(super) generator: RefCell<Option<Generator>>,
     #[cfg(feature = "text")]
@@ -45,6 +51,8 @@ impl JsModel {
             device: RefCell::new(None),
             session: RefCell::new(None),
             classifier: RefCell::new(None),
+            #[cfg(feature = "full")]
+            tokens: RefCell::new(None),
             #[cfg(feature = "text")]
             generator: RefCell::new(None),
             #[cfg(feature = "text")]
@@ -65,15 +73,31 @@ impl JsModel {
 
     async fn run_tensors(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
         let taken = self.session.borrow_mut().take();
-        let mut session = taken.map_or_else(|| Session::new(&self.model, &self.device()?), Ok)?;
+        let mut session = taken.map_or_else(|| self.new_session(), Ok)?;
         let result = session.run_async(inputs).await;
         *self.session.borrow_mut() = Some(session);
         result
     }
 
+    #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+    fn new_session(&self) -> Result<Session> {
+        let mut session = Session::new(&self.model, &self.device()?)?;
+        #[cfg(feature = "full")]
+        session.set_tokens(self.tokens.borrow().clone());
+        Ok(session)
+    }
+
+    #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+    fn new_classifier(&self) -> Result<Classifier> {
+        let mut classifier = Classifier::new(&self.model, &self.device()?)?;
+        #[cfg(feature = "full")]
+        classifier.set_tokens(self.tokens.borrow().clone());
+        Ok(classifier)
+    }
+
     async fn label(&self, photo: &Photo, top_k: usize) -> Result<Vec<Prediction>> {
         let taken = self.classifier.borrow_mut().take();
-        let mut classifier = taken.map_or_else(|| Classifier::new(&self.model, &self.device()?), Ok)?;
+        let mut classifier = taken.map_or_else(|| self.new_classifier(), Ok)?;
         let result = classifier.classify_async(photo, top_k).await;
         *self.classifier.borrow_mut() = Some(classifier);
         result
@@ -123,7 +147,8 @@ impl JsModel {
         let weights = graph.weights.values();
         let parameters: usize = weights.clone().map(|w| w.ty().len()).sum();
         let weight_bytes: usize = weights.map(|w| w.bytes()).sum();
-        json!({
+        #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+        let mut about = json!({
             "deviceName": self.device.borrow().as_ref().map(Device::describe),
             "task": self.model.manifest.task,
             "bytes": self.file_bytes,
@@ -137,7 +162,15 @@ impl JsModel {
             "choices": self.session.borrow().as_ref().map(Session::choices),
             "license": self.model.manifest.license,
             "provenance": self.model.manifest.provenance,
-        })
+        });
+        #[cfg(feature = "full")]
+        {
+            about["multiplications"] = report.macs.into();
+            if let Some(Sizes { layers, tokens, pinned }) = report.tokens {
+                about["tokens"] = json!({ "layers": layers, "count": tokens, "pinned": pinned });
+            }
+        }
+        about
     }
 
     fn describe_values(&self, ids: &[ValueId]) -> Vec<Value> {

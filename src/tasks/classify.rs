@@ -14,6 +14,8 @@ pub struct Classifier {
     labels: Vec<String>,
     /// The graph ends in Softmax: its outputs are scores already.
     normalized: bool,
+    #[cfg(feature = "full")]
+    token_map: Option<Tensor>,
 }
 
 /// One class and how sure the model is of it.
@@ -48,6 +50,8 @@ impl Classifier {
             image,
             labels: model.manifest.labels.clone(),
             normalized: last.is_some_and(|n| n.op == "Softmax"),
+            #[cfg(feature = "full")]
+            token_map: None,
         })
     }
 
@@ -62,6 +66,8 @@ impl Classifier {
         let input = image_tensor(photo, &self.image)?;
         let outputs = self.session.run_async(&[(&self.input, &input)]).await?;
         let (_, logits) = outputs.first().ok_or_else(|| Error::Unsupported("the model has no output".into()))?;
+        #[cfg(feature = "full")]
+        (self.token_map = outputs.get(1).map(|(_, map)| map.clone()));
         self.best(logits, top_k)
     }
 
@@ -85,6 +91,12 @@ impl Classifier {
     #[cfg(feature = "full")]
     pub fn set_tokens(&mut self, tokens: Option<crate::runtime::Tokens>) {
         self.session.set_tokens(tokens);
+    }
+
+    /// Of the last photo, if it was asked for: i32 `[1, tokens]`, which row each token ended in (`runtime::TOKEN_MAP`).
+    #[cfg(feature = "full")]
+    pub fn token_map(&self) -> Option<&Tensor> {
+        self.token_map.as_ref()
     }
 
     fn best(&self, logits: &Tensor, top_k: usize) -> Result<Vec<Prediction>> {

@@ -72,6 +72,21 @@ fn words() {
 }
 
 #[test]
+fn what_a_user_asks_for() {
+    let open = |file: &str| match file {
+        "s.json" => Ok(r#"{"prune": [4], "merge": [3]}"#.to_string()),
+        other => Err(fewbit::Error::Usage(format!("nothing at {other}"))),
+    };
+    assert_eq!(Method::asked("none", open).unwrap(), None);
+    assert_eq!(Method::asked("topk:0.5", open).unwrap(), Some(Method::TopK(0.5)));
+    assert_eq!(Method::asked("diffrate:s.json", open).unwrap(), Some(schedule(&[4], &[3])));
+    for (text, said) in [("diffrate:http://x/y", "nothing at http://x/y"), ("magic", "no way to reduce tokens")] {
+        let error = Method::asked(text, open).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn models_without_a_class_token_or_without_blocks() {
     let siglip = model("encoders/siglip-vision");
     let pixels = pixels(24, 24, |i| (i as f32).cos());

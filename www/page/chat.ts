@@ -1,6 +1,6 @@
 import { FewbitError, type Message } from '../src/index.ts';
 import { Opener, onFile, selectDevice } from './opener.ts';
-import { element, showError, showInfo } from './view.ts';
+import { element, showError, showInfo, showSpeed } from './view.ts';
 
 // `?model=ADDRESS` talks to another model, `?device=wasm` starts on another device.
 const query = new URLSearchParams(location.search);
@@ -34,10 +34,7 @@ async function answer(): Promise<void> {
     let next = await stream.next();
     const first = performance.now() - began;
     for (; !next.done; next = await stream.next()) append(line, next.value);
-    const { tokens, promptTokens, prefillMs, decodeMs } = next.value;
-    const rate = (count: number, ms: number) => (ms > 0 ? (1e3 * count) / ms : 0).toFixed(1);
-    element('time').textContent = `First word after ${(first / 1e3).toFixed(1)} s`;
-    element('speed').textContent = `writes ${rate(tokens - 1, decodeMs)}, read ${promptTokens} at ${rate(promptTokens, prefillMs)} tokens/s`;
+    showSpeed(next.value, first);
     showInfo(chat.info);
     performance.mark('answered');
   } catch (error) {

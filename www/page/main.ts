@@ -1,4 +1,5 @@
 import { FewbitError, pipeline, type Device, type ImageClassifier } from '../src/index.ts';
+import { onPhoto } from './photo.ts';
 import { element, showBusy, showError, showInfo, showLabels, showPhoto, showProgress } from './view.ts';
 
 // `?model=ADDRESS` shows another classifier, `?device=wasm` starts on another device.
@@ -63,47 +64,13 @@ function take(image: Blob | string): void {
   void label();
 }
 
-/** The first picture among dropped or pasted things. */
-function pictureIn(data: DataTransfer | null): File | undefined {
-  return [...(data?.files ?? [])].find((file) => file.type.startsWith('image/'));
-}
-
 function restart(): void {
   void classifier?.then((old) => old.dispose()).catch(() => {});
   classifier = undefined;
   void label();
 }
 
-const file = element<HTMLInputElement>('file');
-file.addEventListener('change', () => {
-  const chosen = file.files?.[0];
-  if (chosen) take(chosen);
-  // The same file may be chosen again.
-  file.value = '';
-});
-
-// The whole page takes drops: a photo that misses the frame must not replace the page.
-const drop = element('drop');
-addEventListener('dragover', (event) => {
-  event.preventDefault();
-  drop.classList.add('over');
-});
-addEventListener('dragleave', () => drop.classList.remove('over'));
-addEventListener('drop', (event) => {
-  event.preventDefault();
-  drop.classList.remove('over');
-  const picture = pictureIn(event.dataTransfer);
-  if (picture) take(picture);
-  else showError({ code: 'unsupported', message: 'That was not a picture.' });
-});
-addEventListener('paste', (event) => {
-  const picture = pictureIn(event.clipboardData);
-  if (picture) take(picture);
-});
-
-for (const button of document.querySelectorAll<HTMLButtonElement>('[data-sample]')) {
-  button.addEventListener('click', () => take(button.dataset.sample ?? FIRST_PHOTO));
-}
+onPhoto(take);
 element('devices').addEventListener('change', restart);
 element('retry').addEventListener('click', restart);
 

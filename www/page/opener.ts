@@ -1,4 +1,4 @@
-import { pipeline, type Device, type Pipelines } from '../src/index.ts';
+import { pipeline, type Device, type LoadOptions, type Pipelines } from '../src/index.ts';
 import { element, showError, showInfo, showProgress } from './view.ts';
 
 /** A pipeline that is loaded when it is first needed, again after a failure, and anew for another device or model. */
@@ -8,9 +8,15 @@ export class Opener<T extends keyof Pipelines> {
 
   constructor(
     private readonly task: T,
-    private source: string | Blob,
+    private source: string | Blob | undefined,
     private readonly fail: (error: unknown) => void,
+    private readonly options: LoadOptions = {},
   ) {}
+
+  /** Whether there is a model to load. */
+  get chosen(): boolean {
+    return this.source !== undefined;
+  }
 
   open(): Promise<Pipelines[T]> {
     if (this.opening) return this.opening;
@@ -21,7 +27,7 @@ export class Opener<T extends keyof Pipelines> {
     const onProgress = (progress: Parameters<typeof showProgress>[0]) => {
       if (!signal.aborted) showProgress(progress);
     };
-    const mine = pipeline(this.task, this.source, { device: selectedDevice(), signal, onProgress });
+    const mine = pipeline(this.task, this.source, { ...this.options, device: selectedDevice(), signal, onProgress });
     mine.then(
       (ready) => showInfo(ready.info),
       (error: unknown) => {

@@ -1,4 +1,4 @@
-import type { Classification, ModelInfo, Progress } from '../src/index.ts';
+import type { Classification, Generated, ModelInfo, Progress } from '../src/index.ts';
 
 /** An element of the page; a missing one is a mistake in it. */
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
@@ -72,11 +72,18 @@ export function showInfo(info: ModelInfo): void {
     `${(info.parameters / 1e6).toFixed(2)} million, ${info.bitsPerWeight.toFixed(2)} bits each`;
 }
 
+/** How fast an answer came, whose first word came after so many milliseconds. */
+export function showSpeed({ tokens, promptTokens, prefillMs, decodeMs }: Generated, first: number): void {
+  const rate = (count: number, ms: number) => (ms > 0 ? (1e3 * count) / ms : 0).toFixed(1);
+  element('time').textContent = `First word after ${(first / 1e3).toFixed(1)} s`;
+  element('speed').textContent = `writes ${rate(tokens - 1, decodeMs)}, read ${promptTokens} at ${rate(promptTokens, prefillMs)} tokens/s`;
+}
+
 export function showPhoto(url: string): void {
   const preview = element<HTMLImageElement>('preview');
   preview.src = url;
   preview.hidden = false;
-  preview.alt = 'The photo being labelled';
+  preview.alt = 'Your photo';
   element('drop').classList.add('filled');
 }
 

@@ -3,19 +3,26 @@ import { chooseDevice, type Choice } from './devices.ts';
 import { download, readBlob } from './download.ts';
 import { FewbitError, throwIfAborted, toFewbitError, type FewbitErrorCode } from './errors.ts';
 import { toPixels, type SentImage } from './image.ts';
+import type { SentReduction } from './reduction.ts';
 import type { SentSound } from './sound.ts';
 import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
 import { keep, kept, tune } from './tune.ts';
-import type { Classification, Device, Generated, ModelInfo, Progress, Segment, Tensors, Transcript } from './types.ts';
+import type { Classification, Device, Generated, ModelInfo, Progress, Segment, Tensor, Tensors, Transcript } from './types.ts';
 
 /** The calls an engine answers, as they cross to a worker. */
 export interface Calls {
   open: { params: OpenParams; result: ModelInfo };
   run: { params: { inputs: Tensors }; result: { outputs: Tensors; info: ModelInfo } };
   tune: { params: { inputs: Tensors }; result: { tuned: number; info: ModelInfo } };
-  classify: { params: { image: SentImage; topK: number }; result: { labels: Classification[]; info: ModelInfo } };
-  /** Of the build with text and speech only. `request`: JSON as `src/js/text.rs` reads it. */
+  /** `tokenMap`: of the build with text and speech only. */
+  classify: {
+    params: { image: SentImage; topK: number };
+    result: { labels: Classification[]; info: ModelInfo; tokenMap?: Tensor | undefined };
+  };
+  /** The same. */
+  reduce: { params: SentReduction; result: { info: ModelInfo } };
+  /** The same. `request`: JSON as `src/js/text.rs` reads it. */
   generate: { params: { request: string }; result: { generated: Generated; info: ModelInfo } };
   /** The same; as `src/js/describe.rs` reads it. */
   describe: { params: { request: string; image: SentImage }; result: { generated: Generated; info: ModelInfo } };
@@ -30,6 +37,8 @@ export interface OpenParams {
   cache: 'opfs' | 'none';
   sha256: string | undefined;
   tuned: boolean;
+  /** Of the build with text and speech only. */
+  tokens?: SentReduction;
 }
 
 /** What a call tells before it ends: how far it is, or a piece of a text. */
@@ -50,8 +59,8 @@ export interface Build {
   loading?: Promise<unknown> | undefined;
 }
 
-/** A failure is not kept: the next call tries again. */
-function ready(build: Build): Promise<unknown> {
+/** Loads the module. A failure is not kept: the next call tries again. */
+export function ready(build: Build): Promise<unknown> {
   const { glue, address } = build;
   build.loading ??= glue.default({ module_or_path: address }).then(
     () => {
@@ -119,7 +128,7 @@ export class Engine {
     this.model = undefined;
   }
 
-  private async open(params: OpenParams, context: Context): Promise<ModelInfo> {
+  protected async open(params: OpenParams, context: Context): Promise<ModelInfo> {
     const { source, device, cache, sha256 } = params;
     // The module, the device and the model come at the same time.
     const choosing = chooseDevice(device);
@@ -183,7 +192,7 @@ export class Engine {
     return this.choice.kind === 'webgpu' && this.params?.cache === 'opfs';
   }
 
-  private async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
+  protected async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
     const { rgba, width, height } = await toPixels(params.image, context.signal);
     const labels = await this.computing(context, (model) => model.classify(rgba, width, height, params.topK));
     return { labels: labels as Classification[], info: this.info() };
@@ -212,7 +221,8 @@ export class Engine {
     return mine;
   }
 
-  private opened(): Model {
+  /** @internal The package has no types of its WebAssembly. */
+  protected opened(): Model {
     if (!this.model) throw new FewbitError('usage', 'the model was disposed of, or never loaded');
     return this.model;
   }

@@ -1,7 +1,9 @@
+import { resolve } from './address.ts';
 import { newBackend, type Backend, type Home } from './backend.ts';
 import type { Calls, Method, News, OpenParams } from './engine.ts';
 import { FewbitError, throwIfAborted, toFewbitError } from './errors.ts';
-import type { CallOptions, LoadOptions, ModelInfo, Tensors, TuneOptions } from './types.ts';
+import { sent } from './reduction.ts';
+import type { CallOptions, LoadOptions, ModelInfo, Tensors, TokenReduction, TokensOptions, TuneOptions } from './types.ts';
 
 /** Where a model comes from: an address, or a file that the user picked. */
 export type ModelSource = string | URL | Blob;
@@ -21,16 +23,23 @@ export function load(source: ModelSource, options: LoadOptions = {}): Promise<Mo
   return loadAt(small, source, options);
 }
 
-/** @internal Like {@link load}, with a build's engines. */
+/** @internal Like {@link load}, with a build's engines. Those of the other build reduce tokens. */
 export async function loadAt(home: Home, source: ModelSource, options: LoadOptions): Promise<Model> {
+  const { tokens = 'none', tokenMap = false } = options;
   const { signal, onProgress = () => {}, worker = true, cache = 'opfs', device = 'auto', sha256, activations = 'f32', tuned = true } = options;
   check('device', device, ['auto', 'webgpu', 'wasm']);
   check('cache', cache, ['opfs', 'none']);
   check('activations', activations, ['f32', 'int8']);
   throwIfAborted(signal);
   const address = source instanceof Blob ? source : resolve(source);
-  const start = (context: OpenContext) => open({ source: address, device, cache, sha256, tuned }, worker, home, context);
-  return Model.open(start, { signal, onProgress: onProgress as (news: News) => void });
+  const params: OpenParams = { source: address, device, cache, sha256, tuned };
+  if (tokens !== 'none') {
+    params.tokens = sent(tokens, Boolean(tokenMap));
+    const built = await import('./text.ts').catch((error: unknown) => Promise.reject(toFewbitError(error, 'network')));
+    home = built.home;
+  }
+  const start = (context: OpenContext) => open(params, worker, home, context);
+  return Model.open(start, params, { signal, onProgress: onProgress as (news: News) => void });
 }
 
 interface OpenContext {
@@ -48,15 +57,16 @@ export class Model {
   private constructor(
     private backend: Backend | undefined,
     private readonly start: Start,
+    private readonly params: OpenParams,
     info: ModelInfo,
   ) {
     this.info = info;
   }
 
   /** @internal */
-  static async open(start: Start, context: OpenContext): Promise<Model> {
+  static async open(start: Start, params: OpenParams, context: OpenContext): Promise<Model> {
     const { backend, info } = await start(context);
-    return new Model(backend, start, info);
+    return new Model(backend, start, params, info);
   }
 
   /**
@@ -77,6 +87,19 @@ export class Model {
    */
   async tune(inputs: Tensors, options: TuneOptions = {}): Promise<number> {
     return (await this.call('tune', { inputs }, options)).tuned;
+  }
+
+  /**
+   * Reduces tokens in another way from the next call on. For models that were loaded with `tokens`; `tome:0` reduces nothing.
+   *
+   * @throws FewbitError with code `usage` for other models, and for what is no way to reduce tokens.
+   */
+  async setTokens(tokens: TokenReduction, { tokenMap = false, ...options }: TokensOptions = {}): Promise<void> {
+    if (!this.params.tokens) throw new FewbitError('usage', 'tokens can be reduced in a model that was loaded with `tokens`');
+    const params = sent(tokens, Boolean(tokenMap));
+    await this.call('reduce', params, options);
+    // A new engine begins with it.
+    this.params.tokens = params;
   }
 
   /** @internal Also starts a new engine if the old one broke down. */
@@ -121,14 +144,6 @@ async function open(
   } catch (error) {
     backend.close();
     throw toFewbitError(error);
-  }
-}
-
-function resolve(url: string | URL): string {
-  try {
-    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-  } catch (error) {
-    throw new FewbitError('usage', `${String(url)} is not an address`, { cause: error });
   }
 }
 

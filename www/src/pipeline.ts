@@ -6,11 +6,11 @@ import { sendable } from './image.ts';
 import { loadAt, small, type Model, type ModelSource } from './model.ts';
 import type { SpeechRecognizer } from './speech.ts';
 import type { TextGenerator } from './text.ts';
-import type { Classification, ClassifyOptions, ImageSource, LoadOptions } from './types.ts';
+import type { Classifications, ClassifyOptions, ImageSource, LoadOptions } from './types.ts';
 
 /** Labels pictures: call it. */
 export interface ImageClassifier extends Pipeline {
-  (image: ImageSource, options?: ClassifyOptions): Promise<Classification[]>;
+  (image: ImageSource, options?: ClassifyOptions): Promise<Classifications>;
 }
 
 /** Tasks by the names that transformers.js gave them. */
@@ -51,6 +51,9 @@ export async function pipeline<T extends keyof Pipelines>(
     const names = Object.keys(KINDS).map((name) => `\`${name}\``);
     throw new FewbitError('unsupported', `there is no pipeline \`${String(task)}\`; there are ${names.join(', ')}`);
   }
+  if ((options.tokens ?? 'none') !== 'none' && task !== 'image-classification') {
+    throw new FewbitError('unsupported', `option \`tokens\` is for \`image-classification\`, not for \`${task}\``);
+  }
   const { home, standard, of }: Kind<unknown> = await KINDS[task]();
   const model = await loadAt(home, source ?? standard(), options);
   if (model.info.task !== null && model.info.task !== task) {
@@ -65,11 +68,12 @@ function defaultClassifier(): URL {
 }
 
 function classifier(model: Model): ImageClassifier {
-  const classify = async (image: ImageSource, { topK = 5, signal }: ClassifyOptions = {}) => {
+  const classify = async (image: ImageSource, { topK = 5, signal }: ClassifyOptions = {}): Promise<Classifications> => {
     if (!Number.isInteger(topK) || topK < 1) throw new FewbitError('usage', `topK is ${topK}; it must be 1 or more`);
     const sent = await sendable(image);
     const call = { image: sent.image, topK };
-    return (await model.call('classify', call, signal ? { signal } : {}, sent.transfer)).labels;
+    const { labels, tokenMap } = await model.call('classify', call, signal ? { signal } : {}, sent.transfer);
+    return Object.assign(labels, tokenMap && { tokenMap });
   };
   return callable(classify, model);
 }

@@ -1,10 +1,12 @@
-import glue, { Loader, lastPanic, setBreath, setSubgroups, type Model } from '../pkg/text/fewbit.js';
-import { Engine, type Build, type Calls, type Context, type Method, type News } from './engine.ts';
+import glue, { Loader, Reduction, lastPanic, setBreath, setSubgroups, type Model } from '../pkg/text/fewbit.js';
+import { Engine, ready, type Build, type Calls, type Context, type Method, type News, type OpenParams } from './engine.ts';
 import { FewbitError, throwIfAborted } from './errors.ts';
 import { fetchBlob } from './fetch.ts';
 import { toPixels } from './image.ts';
+import type { SentReduction } from './reduction.ts';
 import type { Samples, SentSound } from './sound.ts';
-import type { Generated, Segment, Transcript } from './types.ts';
+import { fromWire } from './tensors.ts';
+import type { Generated, ModelInfo, Segment, Transcript } from './types.ts';
 
 const build: Build = {
   glue: { default: glue, Loader, lastPanic, setBreath, setSubgroups } as unknown as Build['glue'],
@@ -23,9 +25,33 @@ class TextEngine extends Engine {
         return this.describe(params as Calls['describe']['params'], context);
       case 'hear':
         return this.hear(params as Calls['hear']['params'], context);
+      case 'reduce':
+        return this.reduce(params as SentReduction, context);
       default:
         return super.answer(method, params, context);
     }
+  }
+
+  /** A mistake in `tokens` is found before the model is fetched. */
+  protected override async open(params: OpenParams, context: Context): Promise<ModelInfo> {
+    const reduction = params.tokens && (await toReduction(params.tokens, context.signal));
+    const info = await super.open(params, context);
+    if (reduction) this.own().setTokens(reduction);
+    return info;
+  }
+
+  private async reduce(params: SentReduction, context: Context): Promise<Calls['reduce']['result']> {
+    this.own().setTokens(await toReduction(params, context.signal));
+    return { info: this.info() };
+  }
+
+  protected override async classify(params: Calls['classify']['params'], context: Context): Promise<Calls['classify']['result']> {
+    const result = await super.classify(params, context);
+    return { ...result, tokenMap: Object.values(fromWire(this.own().tokenMap()))[0] };
+  }
+
+  private own(): Model {
+    return this.opened() as Model;
   }
 
   private async generate({ request }: Calls['generate']['params'], context: Context): Promise<Calls['generate']['result']> {
@@ -63,6 +89,13 @@ class TextEngine extends Engine {
       });
     });
   }
+}
+
+async function toReduction({ method, schedule, map }: SentReduction, signal?: AbortSignal): Promise<Reduction> {
+  const file = schedule === undefined && /^diffrate:(.*)/.exec(method)?.[1];
+  const text = file ? await (await fetchBlob('schedule', file, signal)).text() : JSON.stringify(schedule ?? null);
+  await ready(build);
+  return new Reduction(method, text, map);
 }
 
 /** Fetches and reads as far as needed; the module decodes files. */

@@ -29,7 +29,36 @@ export interface LoadOptions {
   activations?: 'f32' | 'int8';
   /** Takes over what {@link Model.tune} kept for this GPU. Needs the worker and the cache. Default true. */
   tuned?: boolean;
+  /**
+   * Which tokens of a vision transformer are pruned or merged. Anything but `none` loads the module of language models instead
+   * of the small one. Default `none`.
+   */
+  tokens?: TokenReduction;
+  /** With `tokens`: runs give an output `token_map` too, classifications a `tokenMap`. Default false. */
+  tokenMap?: boolean;
   onProgress?: (progress: Progress) => void;
+}
+
+/**
+ * As on the command line: `topk:SHARE` keeps this share of the patches, those the class token attends to, after a quarter, half
+ * and three quarters of the layers; `evit:SHARE` makes one token of the others; `tome:PAIRS` merges so many pairs of like ones in
+ * every layer; a schedule, `diffrate:ADDRESS` or the `URL` of one says it for each layer.
+ */
+export type TokenReduction =
+  | 'none'
+  | `topk:${number}`
+  | `evit:${number}`
+  | `tome:${number}`
+  | `diffrate:${string}`
+  | URL
+  | TokenSchedule;
+
+/** For each layer: tokens, class token included, that stay after pruning, and of these after merging. */
+export interface TokenSchedule {
+  prune: readonly number[];
+  merge: readonly number[];
+  /** Pairs of like tokens that a layer merges; it then does nothing else. */
+  pairs?: readonly number[];
 }
 
 export interface CallOptions {
@@ -38,6 +67,11 @@ export interface CallOptions {
 
 export interface TuneOptions extends CallOptions {
   onProgress?: (progress: Progress) => void;
+}
+
+export interface TokensOptions extends CallOptions {
+  /** See {@link LoadOptions.tokenMap}. */
+  tokenMap?: boolean;
 }
 
 export type TypedArray =
@@ -110,6 +144,10 @@ export interface ModelInfo {
   choices: string | null;
   license: string | null;
   provenance: string | null;
+  /** Of the last run: products, convolutions and attention. In the module of language models only, as the next. */
+  multiplications?: number;
+  /** What there is without the reduction that was asked for; `pinned` tokens in front are no patches. */
+  tokens?: { layers: number; count: number; pinned: number };
 }
 
 /** A picture in any form a page may hold one. A string is an address. */
@@ -131,6 +169,15 @@ export interface Classification {
   /** Probability, 0 to 1. */
   score: number;
 }
+
+/** Best first. */
+export type Classifications = Classification[] & {
+  /**
+   * If asked for: int32 `[1, tokens]`, the row that each token ended in, -1 for none; tokens with the same row became one. Class
+   * token and the like come first, then patches row by row.
+   */
+  tokenMap?: Tensor;
+};
 
 export interface ClassifyOptions extends CallOptions {
   /** How many labels; default 5. */

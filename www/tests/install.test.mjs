@@ -10,7 +10,9 @@ import { serve } from '../serve.mjs';
 import { reluModel } from './tiny.mjs';
 
 const APP = `
-import { devices, load, FewbitError, pipeline, type Tensors, type TextGenerator } from 'fewbit';
+import { devices, load, FewbitError, pipeline, type LoadOptions, type Tensors, type TextGenerator } from 'fewbit';
+
+export const less = (share: number): LoadOptions[] => [{ tokens: \`topk:\${share}\`, tokenMap: true }, { tokens: { prune: [1], merge: [1] } }];
 
 const show = (text: string) => document.body.append(text + ';');
 try {

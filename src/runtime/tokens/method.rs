@@ -90,7 +90,7 @@ impl Schedule {
 impl FromStr for Method {
     type Err = Error;
 
-    /// `topk:R`, `tome:R` or `evit:R`; `diffrate:FILE` is for whoever reads files.
+    /// `topk:R`, `tome:R` or `evit:R`; `diffrate:FILE` is for whoever reads files (`Method::asked`).
     fn from_str(text: &str) -> Result<Self> {
         let (name, value) = text.split_once(':').unwrap_or((text, ""));
         let share = || match value.parse::<f32>() {
@@ -114,6 +114,16 @@ impl FromStr for Method {
 }
 
 impl Method {
+    /// What a user asks for: `None` for `none`; of `diffrate:FILE` the schedule, whose text `open` finds by its name; else as
+    /// `from_str` reads it.
+    pub fn asked(text: &str, open: impl FnOnce(&str) -> Result<String>) -> Result<Option<Self>> {
+        Ok(match text.split_once(':') {
+            _ if text == "none" => None,
+            Some(("diffrate", file)) => Some(Method::DiffRate(Schedule::read(&open(file)?, file)?)),
+            _ => Some(text.parse()?),
+        })
+    }
+
     /// Whether later attention counts a merged token as often as it stands for.
     pub fn sizes_count(&self) -> bool {
         matches!(self, Method::Tome(_) | Method::DiffRate(_))
@@ -128,7 +138,7 @@ impl Method {
         };
         if pinned == 0 && ranks {
             return Err(Error::Usage(
-                "the model has no class token to rank patches by; use `--tokens tome:PAIRS`".into(),
+                "the model has no class token to rank patches by; reduce its tokens with tome:PAIRS".into(),
             ));
         }
         if let Method::DiffRate(Schedule { prune, .. }) = self

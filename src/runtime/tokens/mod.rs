@@ -34,7 +34,7 @@ pub struct Sizes {
 fn none() -> Error {
     Error::Usage(
         "the model has no blocks whose tokens could be reduced: attention among all tokens of a picture, added to them; \
-         use `--tokens none`"
+         `tokens` must stay `none`"
             .into(),
     )
 }
