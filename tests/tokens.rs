@@ -1,6 +1,8 @@
 //! Reduced tokens of small vision transformers (pkg-scripts/token_cases.py), on the CPU or, with `FEWBIT_TEST_DEVICE=gpu`, on the
 //! adapter whose name contains `FEWBIT_TEST_ADAPTER`.
 
+#[path = "tokens/clca.rs"]
+mod clca;
 #[path = "tokens/golden.rs"]
 mod golden;
 #[path = "tokens/kernels.rs"]

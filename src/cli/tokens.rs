@@ -34,6 +34,11 @@ fn read(file: &Path) -> Result<Schedule> {
 }
 
 impl Flag {
+    /// Whether any are.
+    pub fn is_some(&self) -> bool {
+        self.tokens.0.is_some()
+    }
+
     /// What a session is to do; `map` asks for the map of tokens too.
     pub fn tokens(&self, map: bool) -> Option<Tokens> {
         self.tokens.0.clone().map(|method| Tokens { method, map })
