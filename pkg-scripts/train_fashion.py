@@ -181,6 +181,13 @@ def export(p: dict, folder: Path) -> None:
             name = f"vit.encoder.layer.{layer}.{theirs}"
             out[f"{name}.weight"], out[f"{name}.bias"] = p[ours][layer].T, p[ours + "_bias"][layer]
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in out.items()}, folder / "model.safetensors")
+    config, pixels = descriptions()
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2))
+
+
+def descriptions() -> tuple[dict, dict]:
+    """`config.json` and `preprocessor_config.json`."""
     config = {
         "architectures": ["ViTForImageClassification"], "model_type": "vit", "image_size": SIDE, "patch_size": PATCH,
         "num_channels": 3, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
@@ -192,8 +199,7 @@ def export(p: dict, folder: Path) -> None:
         "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
         "image_mean": [MEAN] * 3, "image_std": [STD] * 3,
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
-    (folder / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2))
+    return config, pixels
 
 
 def main() -> None:

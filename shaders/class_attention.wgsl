@@ -4,12 +4,13 @@
 // Layout   q, k: f32, heads found by strides; sizes: [batch, tokens] f32; y: [batch, tokens] f32.
 // Tiling   a workgroup a picture, head after head: a lane takes every LANES-th key, keeps a running greatest score and sum,
 //          and computes its scores again once the workgroup's are known.
+//          One that is not finite makes all of y so, and is told by the word of faults.
 // Cost     2 · heads · tokens · width operations: one row of what attention itself computes for all.
 
 struct Params {
     tokens: u32, heads: u32, shared_by: u32, width: u32,
     q_batch: u32, q_head: u32, k_batch: u32, k_head: u32,
-    k_token: u32, scale: f32, pad0: u32, pad1: u32,
+    k_token: u32, scale: f32, fault: u32, pad0: u32,
 }
 
 override SIZED: u32 = 0u;
@@ -18,7 +19,8 @@ override SIZED: u32 = 0u;
 @group(0) @binding(1) var<storage, read> k: array<f32>;
 @group(0) @binding(2) var<storage, read> sizes: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read_write> faults: array<atomic<u32>>;
+@group(0) @binding(5) var<uniform> params: Params;
 
 const LANES = 128u;
 const LOWEST = -3.4028234e38;
@@ -68,5 +70,9 @@ fn class_attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
             if head == 0u { y[row + token] = weight; } else { y[row + token] += weight; }
         }
         workgroupBarrier();
+    }
+    for (var token = lane; token < params.tokens; token += LANES) {
+        // By its bits: shaders may take it for granted that no float is infinite or no number.
+        if (bitcast<u32>(y[row + token]) & 0x7f800000u) == 0x7f800000u { atomicStore(&faults[0], params.fault); }
     }
 }

@@ -3,6 +3,8 @@
 
 #[path = "tokens/classifier.rs"]
 mod classifier;
+#[path = "tokens/clca.rs"]
+mod clca;
 #[path = "tokens/golden.rs"]
 mod golden;
 #[path = "tokens/kernels.rs"]

@@ -12,6 +12,7 @@ use super::{models, print};
 use crate::Result;
 use crate::graph::Model;
 use crate::runtime::Activations;
+#[cfg(not(feature = "full"))]
 use crate::tasks::Classifier;
 use crate::vision::Photo;
 use crate::weights::elastic::Precision;
@@ -35,6 +36,9 @@ pub struct Options {
     activations: Activations,
     #[command(flatten)]
     tokens: Flag,
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    exit: super::exit::ExitFlag,
     /// How many labels per image
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     top_k: u32,
@@ -49,6 +53,9 @@ pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
     };
     #[cfg(feature = "full")]
     options.delta.apply(&mut model, &device)?;
+    #[cfg(feature = "full")]
+    let mut classifier = options.exit.classifier(&model, &device, options.tokens.is_some())?;
+    #[cfg(not(feature = "full"))]
     let mut classifier = Classifier::new(&model, &device)?;
     classifier.set_activations(options.activations);
     classifier.set_tokens(options.tokens.tokens(false));
@@ -65,10 +72,20 @@ pub fn run(global: &Global, options: &Options, shipped: &[u8]) -> Result<()> {
         bar.inc(1);
         if global.json {
             let device = device.describe();
-            print::json(&json!({"image": name, "device": device, "time_ms": time_ms, "predictions": predictions}))?;
+            #[cfg_attr(not(feature = "full"), allow(unused_mut))]
+            let mut result = json!({"image": name, "device": device, "time_ms": time_ms, "predictions": predictions});
+            #[cfg(feature = "full")]
+            if let Some(exits) = classifier.exits() {
+                result["layers"] = exits.ran().into();
+            }
+            print::json(&result)?;
             continue;
         }
         print::line(&format!("{name}  ({time_ms:.1} ms on {})", device.describe()))?;
+        #[cfg(feature = "full")]
+        if let Some(exits) = classifier.exits() {
+            print::line(&format!("{} of {} layers", exits.ran(), exits.layers()))?;
+        }
         let rows: Vec<_> =
             predictions.iter().map(|p| vec![format!("{:.2}", 100.0 * p.score), p.label.clone()]).collect();
         print::table(&["%", "label"], &rows)?;

@@ -7,13 +7,14 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::delta::DeltaOption;
+use super::exit::ExitFlag;
 use super::global::Global;
 use super::tokens::Flag;
 use super::{models, print};
 use crate::runtime::{Activations, KvKind};
 use crate::tasks::accuracy::{Accuracy, accuracy};
 use crate::tasks::perplexity::perplexity;
-use crate::tasks::{Classifier, Decoder, Language};
+use crate::tasks::{Decoder, Language};
 use crate::vision::Labelled;
 use crate::{Error, Result};
 
@@ -43,6 +44,8 @@ struct ImageOptions {
     activations: Activations,
     #[command(flatten)]
     tokens: Flag,
+    #[command(flatten)]
+    exit: ExitFlag,
 }
 
 #[derive(Args)]
@@ -76,7 +79,7 @@ fn run_accuracy(global: &Global, options: &ImageOptions) -> Result<()> {
     let device = global.device()?;
     let model = models::open(&options.model)?;
     let pictures = Labelled::open(&options.images, &model.manifest.labels)?;
-    let mut classifier = Classifier::new(&model, &device)?;
+    let mut classifier = options.exit.classifier(&model, &device, options.tokens.is_some())?;
     classifier.set_activations(options.activations);
     classifier.set_tokens(options.tokens.tokens(false));
     let bar = print::progress("images", pictures.len() as u64);
@@ -84,15 +87,21 @@ fn run_accuracy(global: &Global, options: &ImageOptions) -> Result<()> {
     let found = accuracy(&mut classifier, &pictures, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let speed = found.images as f64 / start.elapsed().as_secs_f64();
-    let macs = classifier.session().report().map_or(0, |report| report.macs);
     if global.json {
-        let Accuracy { top1, top5, images } = found;
-        let result = json!({"top1": top1, "top5": top5, "images": images, "images_per_second": speed, "macs": macs});
+        let Accuracy { top1, top5, images, layers, macs } = found;
+        let mut result =
+            json!({"top1": top1, "top5": top5, "images": images, "images_per_second": speed, "macs": macs.round()});
+        if let Some(layers) = layers {
+            result["layers"] = layers.into();
+        }
         return print::json(&result);
     }
     let (first, among) = (100.0 * found.top1, 100.0 * found.top5);
     print::line(&format!("top-1 {first:.2} %, top-5 {among:.2} % of {} images, {speed:.0} a second", found.images))?;
-    print::line(&format!("{:.4} G multiplications an image", macs as f64 / 1e9))
+    if let (Some(layers), Some(exits)) = (found.layers, classifier.exits()) {
+        print::line(&format!("{layers:.2} of {} layers an image", exits.layers()))?;
+    }
+    print::line(&format!("{:.4} G multiplications an image", found.macs / 1e9))
 }
 
 fn run_perplexity(global: &Global, options: &TextOptions) -> Result<()> {

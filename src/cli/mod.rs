@@ -15,6 +15,8 @@ mod describe;
 mod devices;
 #[cfg(feature = "text")]
 mod eval;
+#[cfg(feature = "full")]
+mod exit;
 #[cfg(feature = "text")]
 mod generate;
 mod global;

@@ -23,6 +23,11 @@ fn parse(text: &str) -> Result<Reduction> {
 }
 
 impl Flag {
+    /// Whether any are.
+    pub fn is_some(&self) -> bool {
+        self.tokens.0.is_some()
+    }
+
     /// What a session is to do; `map` asks for the map of tokens too.
     pub fn tokens(&self, map: bool) -> Option<Tokens> {
         self.tokens.0.clone().map(|method| Tokens { method, map })

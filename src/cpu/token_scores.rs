@@ -3,7 +3,7 @@
 use super::simd::{fma, multiversion};
 use super::{Call, Kernel, vector};
 use crate::Result;
-use crate::ops::tokens::{Matching, Sides, class_shape};
+use crate::ops::tokens::{Matching, NOT_FINITE, Sides, class_shape};
 
 pub const KERNELS: &[Kernel] =
     &[Kernel::new("fewbit.ClassAttention", class_attention), Kernel::new("fewbit.MatchTokens", match_tokens)];
@@ -33,7 +33,7 @@ fn class_attention(call: &mut Call) -> Result<()> {
             out.iter_mut().zip(&weights).for_each(|(out, weight)| *out += weight / s.q_heads as f32);
         }
         if out.iter().any(|score| !score.is_finite()) {
-            return Err(node.error("the class token's attention is not finite: the model overflows on this input"));
+            return Err(node.error(NOT_FINITE));
         }
     }
     Ok(())

@@ -9,6 +9,8 @@ use super::choices::Choice;
 use super::columns;
 use super::decode::{Window, slice};
 use super::device::{GpuDevice, Pipeline};
+#[cfg(feature = "full")]
+use super::faults::Faults;
 use super::shader::{Binding, Code, Shader};
 use super::storage;
 use super::weights::WeightCache;
@@ -58,6 +60,8 @@ pub struct Buffers {
     pub inputs: Vec<Option<wgpu::Buffer>>,
     /// Temporary buffers, reused by every node.
     pub scratch: Vec<wgpu::Buffer>,
+    #[cfg(feature = "full")]
+    pub faults: Faults,
 }
 
 /// A dispatch before its bind group exists.
@@ -341,6 +345,14 @@ impl<'a> Emit<'a> {
         }
         let buffer = self.buffers.scratch.get(k).cloned().ok_or_else(|| self.node.error("no scratch memory"))?;
         Ok(Operand { buffer, writable: true })
+    }
+
+    /// The word of `Faults`, and what the node writes to it.
+    #[cfg(feature = "full")]
+    pub fn fault(&mut self) -> Result<(Operand, u32)> {
+        let buffer = self.buffers.faults.buffer(self.device)?;
+        let index = self.schedule.graph.nodes.iter().position(|node| std::ptr::eq(node, self.node));
+        Ok((Operand { buffer, writable: true }, u32_of(index.map_or(1, |index| index + 1))?))
     }
 
     /// Records a dispatch. `operands` in the order of the shader's bindings, without the uniform. A grid with a zero

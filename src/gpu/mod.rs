@@ -31,6 +31,8 @@ mod embed;
 pub mod emit;
 pub mod epilogue;
 pub mod families;
+#[cfg(feature = "full")]
+pub mod faults;
 pub mod gather;
 pub mod gather_nd;
 pub mod gemm;

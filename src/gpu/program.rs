@@ -10,6 +10,8 @@ use super::device::GpuDevice;
 use super::emit::CacheUse;
 use super::emit::{Buffers, Emit, Emitted, Recorded};
 use super::families;
+#[cfg(feature = "full")]
+use super::faults::Faults;
 use super::host_step::HostStep;
 use super::profile::Timer;
 use super::readback::Staging;
@@ -21,7 +23,7 @@ use crate::cpu::Threads;
 use crate::graph::Node;
 use crate::graph::{Place, Schedule, Weight};
 #[cfg(feature = "full")]
-use crate::ops::cached_attention;
+use crate::ops::{cached_attention, tokens::NOT_FINITE};
 use crate::tensor::Tensor;
 #[cfg(feature = "full")]
 use crate::tensor::TensorType;
@@ -85,7 +87,13 @@ impl Program {
     ) -> Result<Self> {
         device.check()?;
         let slots = schedule.slots.iter().map(|&bytes| device.storage("slot", bytes)).collect::<Result<_>>()?;
-        let mut buffers = Buffers { slots, inputs: vec![None; schedule.graph.inputs.len()], scratch: Vec::new() };
+        let mut buffers = Buffers {
+            slots,
+            inputs: vec![None; schedule.graph.inputs.len()],
+            scratch: Vec::new(),
+            #[cfg(feature = "full")]
+            faults: Faults::default(),
+        };
         let mut recorded: Vec<Result<Vec<Recorded>, String>> = Vec::with_capacity(schedule.graph.nodes.len());
         let mut choices = vec![None; schedule.graph.nodes.len()];
         #[cfg(feature = "full")]
@@ -217,7 +225,10 @@ impl Program {
     ) -> Result<(wgpu::CommandEncoder, HashMap<usize, Tensor>)> {
         self.device.check()?;
         #[cfg(feature = "full")]
-        self.note_tokens(inputs)?;
+        {
+            self.note_tokens(inputs)?;
+            self.buffers.faults.clear(&self.device);
+        }
         self.upload(inputs, kept)?;
         if let Some(timer) = &mut self.timer {
             timer.begin();
@@ -342,7 +353,13 @@ impl Program {
             }
         }
         sources.extend(self.timer.as_ref().map(|timer| timer.resolve(&mut encoder)));
+        #[cfg(feature = "full")]
+        sources.extend(self.buffers.faults.source());
         let mut bytes = self.staging.read(&self.device, encoder, &sources).await?;
+        #[cfg(feature = "full")]
+        if self.buffers.faults.source().is_some() {
+            Faults::check(&bytes.pop().unwrap_or_default(), &schedule, NOT_FINITE)?;
+        }
         if let Some(timer) = &self.timer {
             for (node, ms) in timer.durations(&bytes.pop().unwrap_or_default()) {
                 self.times[node] = ms;

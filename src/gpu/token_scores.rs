@@ -17,6 +17,7 @@ fn class(e: &mut Emit) -> Result<()> {
     }
     let s = class_shape(e.node, &q.shape, &k.shape)?;
     let (q_strides, k_strides) = (s.strides(s.q_heads, s.q_len, s.head), s.strides(s.kv_heads, s.kv_len, s.head));
+    let (faults, fault) = e.fault()?;
     let params = class_attention::Params {
         tokens: u32_of(s.q_len)?,
         heads: u32_of(s.q_heads)?,
@@ -28,11 +29,11 @@ fn class(e: &mut Emit) -> Result<()> {
         k_head: u32_of(k_strides[1])?,
         k_token: u32_of(k_strides[2])?,
         scale: e.node.attrs.float_or("scale", 1.0 / (s.head as f32).sqrt()),
+        fault,
         pad0: 0,
-        pad1: 0,
     };
     let overrides = [("SIZED", f64::from(u32::from(e.has(2))))];
-    let operands = [e.input(0)?, e.input(1)?, e.opt_input(2)?, e.output(0)?];
+    let operands = [e.input(0)?, e.input(1)?, e.opt_input(2)?, e.output(0)?, faults];
     e.dispatch(&class_attention::SHADER, &overrides, &operands, &params, [u32_of(s.batch)?, 1, 1])
 }
 

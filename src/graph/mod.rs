@@ -3,6 +3,7 @@
 pub mod attr;
 #[cfg(feature = "full")]
 mod cost;
+pub mod exits;
 pub mod fuse;
 pub mod image;
 pub mod ir;

@@ -82,9 +82,7 @@ pub fn blocks(
 ) -> Result<ValueId> {
     net.check_heads(width, config.heads)?;
     for block in 0..config.layers {
-        let block = Block { config, names, block };
-        x = block.add(net, ["norm1", "scale1"], x, |net, x| block.attention(net, x, mask))?;
-        x = block.add(net, ["norm2", "scale2"], x, |net, x| block.feed_forward(net, x))?;
+        x = Block { config, names, block }.add_to(net, x, mask)?;
     }
     Ok(x)
 }
@@ -108,45 +106,65 @@ pub fn attention(net: &mut Net, name: &str, config: &Config, inputs: [ValueId; 3
     net.node("Attention", name, &inputs, attrs)
 }
 
+/// One block, for builders that do something between its two halves or behind it.
 #[derive(Clone, Copy)]
-struct Block<'a> {
-    config: &'a Config,
-    names: &'a Names,
-    block: usize,
+pub struct Block<'a> {
+    pub config: &'a Config,
+    pub names: &'a Names,
+    /// Its number.
+    pub block: usize,
 }
 
 impl Block<'_> {
+    /// States `[batch, tokens, width]` with attention among them added, and its queries and keys, of the same shape.
+    pub fn attend(&self, net: &mut Net, x: ValueId, mask: Option<ValueId>) -> Result<(ValueId, [ValueId; 2])> {
+        self.add(net, ["norm1", "scale1"], x, |net, x| self.attention(net, x, mask))
+    }
+
+    /// The whole block.
+    pub fn add_to(&self, net: &mut Net, x: ValueId, mask: Option<ValueId>) -> Result<ValueId> {
+        let (x, _) = self.attend(net, x, mask)?;
+        self.feed(net, x)
+    }
+
+    /// The same states with the feed-forward layer added.
+    pub fn feed(&self, net: &mut Net, x: ValueId) -> Result<ValueId> {
+        let (x, ()) = self.add(net, ["norm2", "scale2"], x, |net, x| Ok((self.feed_forward(net, x)?, ())))?;
+        Ok(x)
+    }
+
     fn name(&self, part: &str) -> String {
         self.names.of(Some(self.block), part)
     }
 
-    /// `x` and what `layer` makes of it.
-    fn add(
+    /// `x` and what `layer` makes of it, added; and what `layer` tells beside.
+    fn add<T>(
         &self,
         net: &mut Net,
         [norm, scale]: [&str; 2],
         x: ValueId,
-        layer: impl Fn(&mut Net, ValueId) -> Result<ValueId>,
-    ) -> Result<ValueId> {
+        layer: impl Fn(&mut Net, ValueId) -> Result<(ValueId, T)>,
+    ) -> Result<(ValueId, T)> {
         let normal = |net: &mut Net, x| net.norm(&self.name(norm), self.config.epsilon, x);
         let before = self.config.norm == Norm::Before;
         let seen = if before { normal(net, x)? } else { x };
-        let mut out = layer(net, seen)?;
+        let (mut out, told) = layer(net, seen)?;
         let scale = self.name(scale);
         if net.find(&scale).is_some() {
             let factors = net.dense(&scale)?;
             out = net.plain("Mul", &format!("{scale}.mul"), &[out, factors]);
         }
         let sum = net.plain("Add", &format!("{}.add", self.name(norm)), &[x, out]);
-        if before { Ok(sum) } else { normal(net, sum) }
+        Ok((if before { sum } else { normal(net, sum)? }, told))
     }
 
-    fn attention(&self, net: &mut Net, x: ValueId, mask: Option<ValueId>) -> Result<ValueId> {
+    /// Also its queries and keys.
+    fn attention(&self, net: &mut Net, x: ValueId, mask: Option<ValueId>) -> Result<(ValueId, [ValueId; 2])> {
         let mut project = |part: &str| net.linear(&self.name(part), x);
-        let inputs = [project("query")?, project("key")?, project("value")?];
+        let [q, k, v] = [project("query")?, project("key")?, project("value")?];
         let out = self.name("attention_out");
-        let seen = attention(net, &format!("{out}.heads"), self.config, inputs, mask);
-        net.linear(&out, seen)
+        let seen = attention(net, &format!("{out}.heads"), self.config, [q, k, v], mask);
+        Ok((net.linear(&out, seen)?, [q, k]))
     }
 
     fn feed_forward(&self, net: &mut Net, x: ValueId) -> Result<ValueId> {

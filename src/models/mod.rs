@@ -3,11 +3,15 @@
 #[cfg(feature = "full")]
 pub mod bert;
 #[cfg(feature = "full")]
+pub mod clca;
+#[cfg(feature = "full")]
 pub mod clip;
 #[cfg(feature = "full")]
 pub mod efficientnet_lite;
 #[cfg(feature = "full")]
 pub mod encoder;
+#[cfg(feature = "full")]
+pub mod exits;
 #[cfg(feature = "full")]
 pub mod llama;
 #[cfg(feature = "full")]

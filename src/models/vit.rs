@@ -3,7 +3,7 @@
 //! `models::clip` builds its towers of the same parts.
 //!
 //! Input `pixel_values` f32 `[batch, channels, height, width]`. Output `logits` f32 `[batch, classes]` where the file has a
-//! classifier, else `last_hidden_state` f32 `[batch, tokens, width]` and, if it has a pooler, `pooler_output`
+//! classifier (with outputs of its early exits, if it has such), else `last_hidden_state` f32 `[batch, tokens, width]` and, if it has a pooler, `pooler_output`
 //! `[batch, width]`.
 //!
 //! Parts in `Names`, beside those of blocks: `patches`, `positions`, and where there are such tokens `class_token`,
@@ -11,7 +11,8 @@
 
 use std::collections::BTreeMap;
 
-use super::encoder::{self, Config};
+use super::encoder::{Block, Config};
+use super::exits;
 use super::net::{Names, Net, symbol};
 use crate::Result;
 use crate::graph::{Attr, Attrs, Dim, Graph, ValueId, Weight};
@@ -54,9 +55,15 @@ pub fn build(config: &Vit, weights: BTreeMap<String, Weight>) -> Result<Graph> {
     let (names, epsilon) = (&config.names, config.encoder.epsilon);
     let pixels = input(&mut net, names, config.size, "batch")?;
     let tokens = embed(&mut net, names, config.size, epsilon, pixels)?;
-    let x = encoder::blocks(&mut net, &config.encoder, names, tokens.width, tokens.states, None)?;
+    net.check_heads(tokens.width, config.encoder.heads)?;
+    let (mut x, mut exits) = (tokens.states, Vec::new());
+    for block in 0..config.encoder.layers {
+        x = Block { config: &config.encoder, names, block }.add_to(&mut net, x, None)?;
+        exits.extend(exits::add(&mut net, block + 1, epsilon, x)?);
+    }
     let x = net.norm(&names.of(None, "norm"), epsilon, x)?;
     config.finish(&mut net, &tokens, x)?;
+    exits::output(&mut net, &exits);
     net.finish()
 }
 
@@ -130,16 +137,7 @@ pub struct Tokens {
 pub fn embed(net: &mut Net, names: &Names, size: Option<[usize; 2]>, epsilon: f32, pixels: ValueId) -> Result<Tokens> {
     let name = |part: &str| names.of(None, part);
     let patches = name("patches");
-    let [width, _, rows, columns] = net.shape(&format!("{patches}.weight"))?;
-    let kernel = net.need(&format!("{patches}.weight"))?;
-    let bias = net.find(&format!("{patches}.bias"));
-    let sides = Attr::Ints(vec![rows as i64, columns as i64]);
-    let inputs: Vec<ValueId> = [pixels, kernel].into_iter().chain(bias).collect();
-    let attrs = Attrs::from([("kernel_shape", sides.clone()), ("strides", sides)]);
-    let grid = net.node("Conv", &patches, &inputs, attrs);
-    let rows_of = net.reshape(&format!("{patches}.rows"), grid, &[0, width as i64, -1])?;
-    let mut x = net.with("Transpose", &format!("{patches}.tokens"), &[rows_of], "perm", Attr::Ints(vec![0, 2, 1]));
-
+    let Patches { states: mut x, grid, width, sides: [rows, columns] } = cut(net, &patches, pixels)?;
     let batch = net.size(&format!("{patches}.batch"), pixels, 0);
     let mut special = 0;
     let first: Vec<String> = ["class_token", "distillation_token"].map(name).into();
@@ -177,8 +175,33 @@ pub fn embed(net: &mut Net, names: &Names, size: Option<[usize; 2]>, epsilon: f3
     Ok(Tokens { states: x, width, special, count })
 }
 
+/// A picture's patches as tokens.
+pub struct Patches {
+    /// `[batch, patches, width]`, row by row.
+    pub states: ValueId,
+    /// `[batch, width, rows, columns]`.
+    pub grid: ValueId,
+    pub width: usize,
+    /// Height and width of a patch in pixels.
+    pub sides: [usize; 2],
+}
+
+/// Adds the convolution `name` that makes patches of `pixels`.
+pub fn cut(net: &mut Net, name: &str, pixels: ValueId) -> Result<Patches> {
+    let [width, _, rows, columns] = net.shape(&format!("{name}.weight"))?;
+    let kernel = net.need(&format!("{name}.weight"))?;
+    let bias = net.find(&format!("{name}.bias"));
+    let sides = Attr::Ints(vec![rows as i64, columns as i64]);
+    let inputs: Vec<ValueId> = [pixels, kernel].into_iter().chain(bias).collect();
+    let attrs = Attrs::from([("kernel_shape", sides.clone()), ("strides", sides)]);
+    let grid = net.node("Conv", name, &inputs, attrs);
+    let rows_of = net.reshape(&format!("{name}.rows"), grid, &[0, width as i64, -1])?;
+    let states = net.with("Transpose", &format!("{name}.tokens"), &[rows_of], "perm", Attr::Ints(vec![0, 2, 1]));
+    Ok(Patches { states, grid, width, sides: [rows, columns] })
+}
+
 /// A learnt `[tokens, width]`, of whatever rank, for every picture of a batch.
-fn repeated(net: &mut Net, name: &str, batch: ValueId, tokens: usize, width: usize) -> Result<ValueId> {
+pub fn repeated(net: &mut Net, name: &str, batch: ValueId, tokens: usize, width: usize) -> Result<ValueId> {
     let token = net.dense(name)?;
     let rest = net.vector(&format!("{name}.rest"), &[tokens as i64, width as i64])?;
     let shape = net.concat(&format!("{name}.shape"), &[batch, rest], 0);

@@ -21,6 +21,9 @@ pub const OPS: &[(&str, InferFn)] = &[
     ("fewbit.FollowTokens", follow),
 ];
 
+/// What is wrong where the class token's attention is not finite.
+pub const NOT_FINITE: &str = "the class token's attention is not finite: the model overflows on this input";
+
 /// More tokens than this are refused: kernels keep a bit for each.
 pub const MOST_TOKENS: usize = 1 << 16;
 

@@ -1,6 +1,8 @@
 //! Image classification: photo → labels.
 
-use crate::graph::{ImageInput, Model};
+#[cfg(feature = "full")]
+use super::EarlyExit;
+use crate::graph::{ImageInput, Manifest, Model};
 use crate::runtime::{Device, Session};
 use crate::tensor::{Tensor, order};
 use crate::vision::{Photo, image_tensor};
@@ -9,6 +11,9 @@ use crate::{Error, Result};
 /// A classifier on a device, ready to label photos.
 pub struct Classifier {
     session: Session,
+    /// Instead of the session.
+    #[cfg(feature = "full")]
+    exits: Option<EarlyExit>,
     input: String,
     image: ImageInput,
     labels: Vec<String>,
@@ -29,9 +34,9 @@ pub struct Prediction {
 }
 
 impl Classifier {
-    /// The model must take one image, and its manifest must say how a photo becomes that input.
+    /// The model must take one image, and its manifest must say how a photo becomes that input. Early exits are left out.
     pub fn new(model: &Model, device: &Device) -> Result<Self> {
-        let graph = &model.graph;
+        let graph = model.graph.without_exits();
         let (&[input], &[output]) = (graph.inputs.as_slice(), graph.outputs.as_slice()) else {
             return Err(Error::Unsupported(format!(
                 "a classifier has one input and one output, this model has {} and {}",
@@ -45,14 +50,23 @@ impl Classifier {
         })?;
         let last = graph.nodes.iter().find(|n| n.outputs.contains(&Some(output)));
         Ok(Classifier {
-            session: Session::new(model, device)?,
             input: graph.value(input).name.clone(),
+            normalized: last.is_some_and(|n| n.op == "Softmax"),
+            session: Session::new(&Model { graph, manifest: Manifest::default() }, device)?,
+            #[cfg(feature = "full")]
+            exits: None,
             image,
             labels: model.manifest.labels.clone(),
-            normalized: last.is_some_and(|n| n.op == "Softmax"),
             #[cfg(feature = "full")]
             token_map: None,
         })
+    }
+
+    /// The same for a model with early exits (`EarlyExit`), which stops at the first that is less unsure than `threshold`.
+    #[cfg(feature = "full")]
+    pub fn with_exits(model: &Model, device: &Device, threshold: f32) -> Result<Self> {
+        let exits = EarlyExit::new(model, device, threshold)?;
+        Ok(Classifier { exits: Some(exits), ..Self::new(model, device)? })
     }
 
     /// The `top_k` likeliest classes, best first.
@@ -64,30 +78,51 @@ impl Classifier {
     /// The same without blocking, for browsers.
     pub async fn classify_async(&mut self, photo: &Photo, top_k: usize) -> Result<Vec<Prediction>> {
         let input = image_tensor(photo, &self.image)?;
-        let outputs = self.session.run_async(&[(&self.input, &input)]).await?;
+        let inputs = [(self.input.as_str(), &input)];
+        #[cfg(feature = "full")]
+        let outputs = match &mut self.exits {
+            Some(exits) => exits.run_async(&inputs).await?.outputs,
+            None => self.session.run_async(&inputs).await?,
+        };
+        #[cfg(not(feature = "full"))]
+        let outputs = self.session.run_async(&inputs).await?;
         let (_, logits) = outputs.first().ok_or_else(|| Error::Unsupported("the model has no output".into()))?;
         #[cfg(feature = "full")]
         (self.token_map = outputs.get(1).map(|(_, map)| map.clone()));
         self.best(logits, top_k)
     }
 
-    /// The session underneath, for its report.
+    /// The session underneath, for its report; of no use with early exits.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// What runs instead of the session where there are early exits.
+    #[cfg(feature = "full")]
+    pub fn exits(&self) -> Option<&EarlyExit> {
+        self.exits.as_ref()
     }
 
     /// See `Session::set_precision`.
     #[cfg(any(feature = "cli", feature = "full"))]
     pub fn set_precision(&mut self, precision: crate::weights::elastic::Precision) -> Result<()> {
+        #[cfg(feature = "full")]
+        if let Some(exits) = &mut self.exits {
+            exits.set_precision(precision)?;
+        }
         self.session.set_precision(precision)
     }
 
     /// See `Session::set_activations`.
     pub fn set_activations(&mut self, activations: crate::runtime::Activations) {
+        #[cfg(feature = "full")]
+        if let Some(exits) = &mut self.exits {
+            exits.set_activations(activations);
+        }
         self.session.set_activations(activations);
     }
 
-    /// See `Session::set_tokens`.
+    /// See `Session::set_tokens`. Early exits see all tokens.
     #[cfg(feature = "full")]
     pub fn set_tokens(&mut self, tokens: Option<crate::runtime::Tokens>) {
         self.session.set_tokens(tokens);

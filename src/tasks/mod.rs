@@ -19,6 +19,8 @@ pub mod conformance;
 pub mod decoder;
 #[cfg(feature = "text")]
 pub mod describe;
+#[cfg(feature = "full")]
+pub mod early_exit;
 #[cfg(feature = "text")]
 pub mod generate;
 #[cfg(feature = "text")]
@@ -51,6 +53,8 @@ pub use classify::{Classifier, Prediction};
 pub use decoder::Decoder;
 #[cfg(feature = "text")]
 pub use describe::Describer;
+#[cfg(feature = "full")]
+pub use early_exit::EarlyExit;
 #[cfg(feature = "text")]
 pub use generate::Generator;
 #[cfg(feature = "text")]

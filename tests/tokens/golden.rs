@@ -1,7 +1,7 @@
 //! Whole models against layers of transformers with reductions written after the papers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fewbit::formats::safetensors;
 use fewbit::graph::Model;
@@ -13,8 +13,10 @@ fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokens").join(name)
 }
 
-fn expected(name: &str) -> BTreeMap<String, Tensor> {
-    let bytes = std::fs::read(folder(name).join("expected.safetensors")).unwrap();
+/// The tensors of a folder's `expected.safetensors`.
+pub fn expected(folder: &Path) -> BTreeMap<String, Tensor> {
+    let name = &folder.display().to_string();
+    let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
     let mut source = bytes.as_slice();
     let header = safetensors::read_header(name, bytes.len() as u64, &mut source).unwrap();
     let one =
@@ -37,7 +39,7 @@ fn method(name: &str, word: &str) -> Option<Method> {
 
 fn check(name: &str, output: &str) {
     let model = Model::open(folder(name)).unwrap();
-    let wanted = expected(name);
+    let wanted = expected(&folder(name));
     let mut session = Session::new(&model, &super::device()).unwrap();
     for word in ["none", "topk", "evit", "tome", "diffrate", "none"] {
         session.set_tokens(method(name, word).map(|method| Tokens { method, map: true }));
@@ -76,7 +78,7 @@ fn states_of_all_tokens() {
 #[test]
 fn pairs_of_a_schedule() {
     let model = Model::open(folder("vit")).unwrap();
-    let pixels = &expected("vit")["pixel_values"];
+    let pixels = &expected(&folder("vit"))["pixel_values"];
     let mut session = Session::new(&model, &super::device()).unwrap();
     let mut logits = |method: Method| {
         session.set_tokens(Some(Tokens { method, map: false }));

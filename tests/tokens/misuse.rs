@@ -105,11 +105,19 @@ fn models_without_a_class_token_or_without_blocks() {
 /// A picture that overflows is refused where the class token is asked what matters.
 #[test]
 fn attention_that_is_no_number() {
-    let (vit, pixels) = (model("tokens/vit"), pixels(56, 40, |i| if i == 77 { f32::NAN } else { 1.0 }));
-    let mut session = Session::new(&vit, &Device::cpu(1).unwrap()).unwrap();
-    session.set_tokens(Some(Tokens { method: Method::TopK(0.5), map: false }));
-    let error = session.run(&[("pixel_values", &pixels)]).unwrap_err().to_string();
-    assert!(error.contains("not finite"), "{error}");
+    let vit = model("tokens/vit");
+    let mut session = Session::new(&vit, &super::device()).unwrap();
+    for method in [Method::TopK(0.5), Method::Evit(0.5)] {
+        session.set_tokens(Some(Tokens { method, map: false }));
+        for broken in [f32::NAN, f32::INFINITY] {
+            let with = |value: f32| pixels(56, 40, |i| if i == 77 { value } else { (i as f32).cos() });
+            let error = session.run(&[("pixel_values", &with(broken))]).unwrap_err().to_string();
+            assert!(error.contains("not finite"), "{error}");
+            // It stays of use.
+            let outputs = session.run(&[("pixel_values", &with(1.0))]).unwrap();
+            assert!(outputs[0].1.to_f32().unwrap().iter().all(|v| v.is_finite()));
+        }
+    }
 }
 
 /// Everything that can be merged is, and that leaves one token a picture at least.

@@ -1,17 +1,15 @@
 //! Folders of CLIP and SigLIP: both towers, or one alone.
 
-use std::collections::BTreeMap;
-
 use super::image;
 use super::keys::Keys;
+use super::projections::split_projections;
 use super::source::Source;
 use super::vision::{activation, sides};
+use crate::Result;
 use crate::graph::Model;
 use crate::models::clip::{self, Clip, Text, TextPool, Vision, VisionPool};
 use crate::models::encoder::{Config, Norm};
 use crate::models::net::Names;
-use crate::tensor::{Tensor, TensorType};
-use crate::{Error, Result};
 
 /// Parts of blocks that all towers have.
 macro_rules! parts {
@@ -69,7 +67,7 @@ pub fn build(source: &mut Source) -> Result<Model> {
         (false, true) => "image-feature-extraction",
         (false, false) => "feature-extraction",
     };
-    split_projections(source)?;
+    split_torch(source)?;
     let mut model = Model { graph: clip::build(&description, source.weights()?)?, ..Model::default() };
     if sees {
         image::describe(source, &mut model)?;
@@ -125,38 +123,6 @@ fn blocks(keys: &Keys, heads: usize, siglip: bool) -> Result<Config> {
 }
 
 /// Torch's projections of queries, keys and values are one tensor in files, and three in the graph.
-pub fn split_projections(source: &mut Source) -> Result<()> {
-    let mut made = BTreeMap::new();
-    for (end, own) in [("in_proj_weight", "weight"), ("in_proj_bias", "bias")] {
-        let names = source.dense.keys().filter(|name| name.ends_with(&format!(".{end}"))).cloned();
-        for name in names.collect::<Vec<_>>() {
-            let Some(tensor) = source.dense.remove(&name) else { continue };
-            let stem = name.strip_suffix(end).unwrap_or(&name);
-            for (part, tensor) in ["q_proj", "k_proj", "v_proj"].into_iter().zip(thirds(source.name, &name, &tensor)?) {
-                made.insert(format!("{stem}{part}.{own}"), tensor);
-            }
-        }
-    }
-    for (name, tensor) in made {
-        if source.dense.insert(name.clone(), tensor).is_some() {
-            return Err(Error::format(source.name, format!("tensor `{name}` occurs twice")));
-        }
-    }
-    Ok(())
-}
-
-/// The first, second and last third of the rows.
-fn thirds(file: &str, name: &str, tensor: &Tensor) -> Result<[Tensor; 3]> {
-    let mut shape = tensor.shape().to_vec();
-    match shape.first_mut() {
-        Some(rows) if rows.is_multiple_of(3) => *rows /= 3,
-        _ => return Err(Error::format(file, format!("tensor `{name}` of shape {shape:?} is not three projections"))),
-    }
-    let bytes = tensor.bytes().len() / 3;
-    let third = |i: usize| {
-        let mut part = Tensor::zeros(TensorType::new(tensor.dtype(), shape.clone()))?;
-        part.bytes_mut().copy_from_slice(&tensor.bytes()[i * bytes..][..bytes]);
-        Ok(part)
-    };
-    Ok([third(0)?, third(1)?, third(2)?])
+pub fn split_torch(source: &mut Source) -> Result<()> {
+    split_projections(source, "in_proj_", ["q_proj.", "k_proj.", "v_proj."])
 }

@@ -29,7 +29,7 @@ pub fn build(source: &mut Source) -> Result<Model> {
     if !(variance >= 0.0 && variance.is_finite()) {
         return Err(keys.wrong("noise_variance"));
     }
-    clip::split_projections(source)?;
+    clip::split_torch(source)?;
     let queries = source.dense.get("query_fusion.weight").and_then(|tensor| tensor.shape().first().copied());
     let layout = Layout::Prefix { features: queries.unwrap_or(0), variance };
     vision_language::build(source, Tower::MacCap(maccap::Tower { vision, patches, heads }), layout, "")

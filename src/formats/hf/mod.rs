@@ -8,6 +8,7 @@
 mod aqlm;
 mod awq;
 mod bert;
+mod clca;
 mod clip;
 mod compressed;
 mod config;
@@ -19,6 +20,7 @@ mod image;
 mod keys;
 mod maccap;
 mod mlx;
+mod projections;
 mod source;
 mod state;
 mod vision;
@@ -62,6 +64,7 @@ const ARCHITECTURES: &[Architecture] = &[
     ("deit", vision::build),
     ("dinov2", vision::build),
     ("dinov2_with_registers", vision::build),
+    ("clca", clca::build),
     ("clip", clip::build),
     ("clip_vision_model", clip::build),
     ("clip_text_model", clip::build),

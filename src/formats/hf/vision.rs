@@ -87,12 +87,15 @@ pub fn build(source: &mut Source) -> Result<Model> {
     let classifies = !matches!(head, Head::Hidden | Head::HiddenAndClass);
     let mut model = Model { graph: vit::build(&description, source.weights()?)?, ..Model::default() };
     image::describe(source, &mut model)?;
+    if model.graph.outputs.iter().any(|&id| model.graph.value(id).name.starts_with("exit.")) {
+        model.manifest.extra.insert("layers".into(), description.encoder.layers.into());
+    }
     model.manifest.task = Some(if classifies { "image-classification" } else { "image-feature-extraction" }.into());
     Ok(model)
 }
 
 /// What `config.json` says about blocks with norms before.
-fn blocks(keys: &Keys, epsilon: f64) -> Result<Config> {
+pub fn blocks(keys: &Keys, epsilon: f64) -> Result<Config> {
     Ok(Config {
         layers: keys.need("num_hidden_layers")?,
         heads: keys.need("num_attention_heads")?,

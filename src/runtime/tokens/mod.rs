@@ -41,6 +41,10 @@ fn none() -> Error {
 
 /// Reduces the tokens of a fused graph; says what there were.
 pub fn reduce(typed: &mut TypedGraph, tokens: &Tokens) -> Result<Sizes> {
+    if typed.graph.nodes.iter().any(|node| node.op == "fewbit.PoolTokens") {
+        let what = "the model reduces its tokens by itself, as it was trained to; use `--tokens none`";
+        return Err(Error::Usage(what.into()));
+    }
     let blocks = blocks::find(typed);
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Err(none()) };
     let pinned = blocks::pinned(typed, first.tokens);
