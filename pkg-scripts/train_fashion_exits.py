@@ -6,10 +6,15 @@
 
 FOLDER then holds model and heads as a Hugging Face folder, the heads as src/models/exits.rs wants them. Behind each layer but
 the last one a head sees the class token and the mean of all tokens. What the layers make of the 60,000 training pictures, as they are
-and shifted or mirrored, is computed once; the last 5,000 pictures are held out, to choose a threshold by: the training kept
+and changed at random, is computed once; the last 5,000 pictures are held out, to choose a threshold by: the training kept
 them out too, so that the layers are as sure of them as of any. Both measures of being unsure are trained and compared: one
 minus the greatest probability, and a layer of its own that predicts whether the head is wrong (DeeDiff, Tang et al. 2023).
-A few minutes on one core; features are kept in FOLDER and found again.
+Some minutes on one core; features are kept in FOLDER and found again. Then
+
+    fewbit compress FOLDER --weights palette:4 --output tests/data/fashion/vit.fewbit
+
+finds the palettes of the layers again as they were: they hold sixteen values each. One minus the greatest probability did better:
+held out, 92.0 of 92.2 % with 48 % of the layers, where the layer of its own took 70 %.
 """
 import argparse
 import json

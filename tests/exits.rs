@@ -123,7 +123,7 @@ fn pictures(model: &Model) -> Labelled {
 /// In parts that never stop, the small transformer gives what it gives as a whole.
 #[test]
 fn parts_are_the_whole() {
-    let model = Model::open(data("exits.fewbit")).unwrap();
+    let model = Model::open(data("vit.fewbit")).unwrap();
     let pictures = pictures(&model);
     let whole = Model { graph: model.graph.without_exits(), ..model.clone() };
     assert_eq!(whole.graph.outputs.len(), 1);
@@ -144,7 +144,7 @@ fn parts_are_the_whole() {
 /// Fashion-MNIST's 10,000 test pictures.
 #[test]
 fn forty_percent_of_layers_less_for_half_a_point() {
-    let model = Model::open(data("exits.fewbit")).unwrap();
+    let model = Model::open(data("vit.fewbit")).unwrap();
     let pictures = pictures(&model);
     assert_eq!(pictures.len(), 10_000);
     let cpu = Device::cpu(1).unwrap();
@@ -161,4 +161,55 @@ fn forty_percent_of_layers_less_for_half_a_point() {
     assert!(top1 >= whole.top1 - 0.005, "{top1} of {}", whole.top1);
     assert!(layers <= 0.6 * 6.0, "{layers}");
     assert!(macs <= whole.macs / 1.3, "{macs} of {}", whole.macs);
+}
+
+/// A file with these tensors added, f32.
+fn with(file: &[u8], tensors: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
+    let (length, rest) = file.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    let mut data = data.to_vec();
+    for (name, shape, values) in tensors {
+        let start = data.len();
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        header[name] = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
+    }
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
+}
+
+/// A head of a folder, with a layer that says how unsure it is. Its norm forgets what it sees, so that all is known.
+#[test]
+fn a_head_may_say_how_unsure_it_is() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokens/vit");
+    let config = std::fs::read(folder.join("config.json")).unwrap();
+    let weights = std::fs::read(folder.join("model.safetensors")).unwrap();
+    let classifier: Vec<f32> = (0..14).map(|i| i as f32 - 6.0).collect();
+    // GELU leaves 10 and 20 as they are.
+    let tensors: &[(&str, &[usize], &[f32])] = &[
+        ("exits.2.norm.weight", &[48], &[0.0; 48]),
+        ("exits.2.norm.bias", &[48], &[1.0; 48]),
+        ("exits.2.hidden.weight", &[2, 48], &[[0.125; 48], [0.25; 48]].concat()),
+        ("exits.2.hidden.bias", &[2], &[4.0, 8.0]),
+        ("exits.2.classifier.weight", &[7, 2], &classifier),
+        ("exits.2.classifier.bias", &[7], &[0.5; 7]),
+        ("exits.2.uncertainty.weight", &[1, 2], &[0.1, -0.2]),
+        ("exits.2.uncertainty.bias", &[1], &[0.5]),
+    ];
+    let model = fewbit::formats::hf::from_bytes("vit", &config, &with(&weights, tensors)).unwrap();
+    let pixels: Vec<f32> = (0..2 * 3 * 56 * 40).map(|i| (i as f32 * 0.37).sin()).collect();
+    let pixels = Tensor::new([2, 3, 56, 40], &pixels).unwrap();
+    // 1 / (1 + exp(2.5)) = 0.07586.
+    for (threshold, layers) in [(0.0758, 5), (0.0759, 2)] {
+        let mut exits = EarlyExit::new(&model, &device(), threshold).unwrap();
+        assert_eq!(exits.layers(), 5);
+        let left = exits.run(&[("pixel_values", &pixels)]).unwrap();
+        assert_eq!(left.layers, layers, "{threshold}");
+        if layers == 2 {
+            let want: Vec<f32> = classifier.chunks(2).map(|row| 10.0 * row[0] + 20.0 * row[1] + 0.5).collect();
+            let got = left.outputs[0].1.to_f32().unwrap();
+            assert_eq!(got.len(), 14);
+            assert!(got.iter().zip(want.iter().cycle()).all(|(g, w)| (g - w).abs() < 1e-4), "{got:?}");
+        }
+    }
 }

@@ -49,10 +49,13 @@ pub struct Options {
 
 impl Options {
     /// That of early exit.
+    #[cfg(feature = "full")]
     fn threshold(&self) -> Option<f32> {
-        #[cfg(feature = "full")]
-        return self.exit.threshold();
-        #[cfg(not(feature = "full"))]
+        self.exit.threshold()
+    }
+
+    #[cfg(not(feature = "full"))]
+    fn threshold(&self) -> Option<f32> {
         None
     }
 }

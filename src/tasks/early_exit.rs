@@ -42,7 +42,7 @@ impl EarlyExit {
     /// Runs stop where the uncertainty of all of a batch is below `threshold`; at 0 the model is run as a whole, without its
     /// exits. `Error::Usage` for a negative threshold, and for a model without exits.
     pub fn new(model: &Model, device: &Device, threshold: f32) -> Result<Self> {
-        if !(threshold >= 0.0) {
+        if threshold.is_nan() || threshold < 0.0 {
             return Err(Error::Usage(format!("a threshold of {threshold} for early exit; it is 0 or more")));
         }
         let exits = model.graph.exits()?;
