@@ -55,9 +55,9 @@ impl Graph {
     }
 }
 
+#[cfg(feature = "full")]
 impl Model {
     /// Layers of a model with exits.
-    #[cfg(feature = "full")]
     pub fn layers(&self, exits: &[Exit]) -> usize {
         let told = self.manifest.extra.get("layers").and_then(|value| usize::try_from(value.as_u64()?).ok());
         let deepest = exits.last().map_or(0, |exit| exit.layers);
