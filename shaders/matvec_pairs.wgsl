@@ -7,12 +7,12 @@
 //          residual, y: [total]; all f32 but W.
 // Tiling   a lane sums one row of W; SPLIT parts of a workgroup share it and take every SPLIT-th word of the mask. x is the
 //          same for all lanes, by fours.
-// Cost     reads W once and x n / 64 · SPLIT times, from cache.
+// Cost     reads W once and x n · SPLIT / 256 times, from cache.
 
 import package::decode::stage::{place, values};
 import package::shared::epilogue::{finish, RESIDUAL};
+import package::shared::row_parts::{over_row_parts, SPLIT};
 
-override SPLIT: u32 = 8u;
 override BIAS: bool = false;
 
 /// `n` columns of the output from `first` on; `k` columns of W.
@@ -24,8 +24,6 @@ struct Params { weight: vec4u, n: u32, k: u32, first: u32, a: f32, b: f32, pad0:
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-var<workgroup> sums: array<f32, 64>;
-
 /// The product of four neighbours of x with the two weights that the low four bits of `bits` tell the places of.
 fn pair(v: vec2f, bits: u32, x: vec4f) -> f32 {
     let low = select(select(x.z, x.y, (bits & 2u) != 0u), x.x, (bits & 1u) != 0u);
@@ -33,9 +31,9 @@ fn pair(v: vec2f, bits: u32, x: vec4f) -> f32 {
     return v.x * low + v.y * high;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn matvec_pairs(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let width = 64u / SPLIT;
+    let width = 256u / SPLIT;
     // Software adapters load faster what they know to be the same for all lanes.
     let part = select(lane / width, 0u, SPLIT == 1u);
     let left = group.x * width + lane % width;
@@ -55,15 +53,7 @@ fn matvec_pairs(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
             bits >>= 16u;
         }
     }
-    if SPLIT > 1u {
-        sums[lane] = sum;
-        for (var half = SPLIT / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if part < half { sums[lane] += sums[lane + half * width]; }
-        }
-        workgroupBarrier();
-        sum = sums[lane % width];
-    }
+    sum = over_row_parts(sum, lane);
     if part != 0u || left >= params.n { return; }
     let at = params.first + left;
     if BIAS { sum += bias[at]; }

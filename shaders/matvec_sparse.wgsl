@@ -12,12 +12,12 @@
 import package::decode::stage::{place, values};
 import package::shared::eight::Eight;
 import package::shared::epilogue::{finish, RESIDUAL};
+import package::shared::row_parts::{over_row_parts, SPLIT};
 
 /// Columns of x in workgroup memory, and the mask's words for them.
 const TILE = 2048u;
 const TILE_WORDS = 64u;
 
-override SPLIT: u32 = 8u;
 override SHARED: bool = true;
 override BIAS: bool = false;
 
@@ -31,7 +31,6 @@ struct Params { weight: vec4u, n: u32, k: u32, first: u32, a: f32, b: f32, pad0:
 @group(0) @binding(4) var<uniform> params: Params;
 
 var<workgroup> tile: array<f32, 2048>;
-var<workgroup> sums: array<f32, 256>;
 
 /// What of a row was not met yet: bits of word `word` of its mask, and the words up to `end`.
 struct Rest { row: u32, bits: u32, word: u32, end: u32 }
@@ -88,15 +87,7 @@ fn matvec_sparse(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
         let end = min(min(begin + each, first + step), words);
         if begin < end { sum += over_words(row, begin, end); }
     }
-    if SPLIT > 1u {
-        sums[lane] = sum;
-        for (var half = SPLIT / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if part < half { sums[lane] += sums[lane + half * width]; }
-        }
-        workgroupBarrier();
-        sum = sums[lane % width];
-    }
+    sum = over_row_parts(sum, lane);
     if part != 0u || left >= params.n { return; }
     let at = params.first + left;
     if BIAS { sum += bias[at]; }

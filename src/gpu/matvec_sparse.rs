@@ -12,6 +12,9 @@ use crate::weights::Encoded;
 /// they save.
 pub const SPLITS: [u32; 3] = [1, 8, 16];
 
+/// Invocations of a workgroup.
+const LANES: u32 = 256;
+
 /// Whether the kernels can compute this.
 pub fn suits(m: usize, weight: &Coded) -> bool {
     m == 1 && matvec_sparse::decoding(weight.stage).is_some()
@@ -33,15 +36,15 @@ pub fn dispatch(
     operands.extend(weight.operands);
     let (form, [n, k, first]) = (weight.form, [u32_of(n)?, u32_of(k)?, u32_of(first)?]);
     let (a, b) = (epilogue.activation.a, epilogue.activation.b);
-    let groups = |lanes: u32| [n.div_ceil(lanes / split), 1, 1];
+    let groups = [n.div_ceil(LANES / split), 1, 1];
     let missing = || e.unsupported("no kernel for this encoding");
     if matches!(e.encoded(1), Some(Encoded::Sparse(weight)) if weight.has_pairs()) {
         let shader = matvec_pairs::decoding(weight.stage).ok_or_else(missing)?;
         let params = matvec_pairs::Params { weight: form, n, k, first, a, b, pad0: 0, pad1: 0, pad2: 0 };
-        return e.dispatch(shader, &overrides, &operands, &params, groups(64));
+        return e.dispatch(shader, &overrides, &operands, &params, groups);
     }
     let shader = matvec_sparse::decoding(weight.stage).ok_or_else(missing)?;
     let params = matvec_sparse::Params { weight: form, n, k, first, a, b, pad0: 0, pad1: 0, pad2: 0 };
     overrides.push(("SHARED", u32::from(split > 1).into()));
-    e.dispatch(shader, &overrides, &operands, &params, groups(256))
+    e.dispatch(shader, &overrides, &operands, &params, groups)
 }
