@@ -22,7 +22,7 @@ fn variants_agree_and_are_chosen_among() {
     // Every encoding and size comes up, not every pair.
     let few_bit: Vec<Case> = ops::linear::encoded_cases().into_iter().step_by(31).collect();
     let conv: Vec<Case> = ops::conv::dense_cases().into_iter().step_by(3).collect();
-    let all = [ops::linear::dense_cases(), few_bit, ops::matmul::cases(), conv];
+    let all = [ops::linear::dense_cases(), ops::linear::sparse_row_cases(), few_bit, ops::matmul::cases(), conv];
     for variant in 0..MOST {
         harness::device().choices().set_trial(Some(variant));
         for case in all.iter().flatten() {

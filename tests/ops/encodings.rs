@@ -224,6 +224,31 @@ pub fn sparse_rows(shape: [usize; 2], shares: &[usize], seed: u64, values: impl 
     masked(shape, &Tensor::new([rows, stride], &mask).unwrap(), false, values)
 }
 
+/// Two of every four neighbours along a row are there, any two; `cols` is a multiple of 4.
+pub fn pairs(rows: usize, cols: usize, seed: u64, values: impl Fn(usize) -> Encoded) -> Encoded {
+    let mut random = Random::new(seed);
+    let stride = cols.div_ceil(32) * 4;
+    let mut mask = vec![0u8; rows * stride];
+    for row in mask.chunks_exact_mut(stride.max(1)) {
+        for quad in 0..cols / 4 {
+            let pair = [0b0011, 0b0101, 0b1001, 0b0110, 0b1010, 0b1100u8][random.below(6)];
+            row[quad / 2] |= pair << (4 * (quad % 2));
+        }
+    }
+    masked([rows, cols], &Tensor::new([rows, stride], &mask).unwrap(), true, values)
+}
+
+/// Sparse weights with values anywhere, rows with none and with all among them, and in pairs.
+pub fn sparse_encodings(rows: usize, cols: usize, seed: u64) -> Vec<(String, Encoded)> {
+    let shares = [4, 0, 16, 7];
+    named(vec![
+        sparse_rows([rows, cols], &shares, seed, |width| halves(rows, width, seed)),
+        sparse_rows([rows, cols], &shares, seed, |width| palette(rows, width, 3, rows.max(1), true, seed)),
+        pairs(rows, cols, seed, |width| halves(rows, width, seed)),
+        pairs(rows, cols, seed, |width| affine(rows, width, 4, 32, true, seed)),
+    ])
+}
+
 /// Of a random mask, at most two of every four if so said.
 fn masked([rows, cols]: [usize; 2], mask: &Tensor, two_of_four: bool, values: impl Fn(usize) -> Encoded) -> Encoded {
     let (stride, mut bytes) = (mask.shape()[1], mask.bytes().to_vec());

@@ -88,6 +88,17 @@ fn cases_of(
     cases
 }
 
+/// One row and sparse weights, with a bias; more columns than kernels take at a time, and words of a mask that are not whole.
+pub fn sparse_row_cases() -> Vec<Case> {
+    let mut cases = cases_of(&[(1, 4, 3), (1, 1000, 301), (1, 4180, 70)], encodings::sparse_encodings);
+    for (seed, case) in cases.iter_mut().enumerate() {
+        let bias = Random::new(seed as u64 + 300).tensor(&[case.expected.len()]);
+        case.expected.iter_mut().zip(wide(&bias)).for_each(|(sum, bias)| *sum += bias);
+        case.inputs.push(dense(&bias));
+    }
+    cases
+}
+
 /// Every activation, with a residual on either side of it.
 pub fn fused_cases() -> Vec<Case> {
     let (m, k, n) = (19, 37, 45);

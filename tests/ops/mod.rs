@@ -166,6 +166,7 @@ macro_rules! shared_tests {
         crate::ops::shared_tests! { $check:
             linear_dense => crate::ops::linear::dense_cases(),
             linear_few_bit => crate::ops::linear::encoded_cases(),
+            linear_sparse_row => crate::ops::linear::sparse_row_cases(),
             linear_every_form => crate::ops::linear::form_cases(),
             embed_few_bit => crate::ops::embed::cases(),
             linear_fused => crate::ops::linear::fused_cases(),
