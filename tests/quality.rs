@@ -13,7 +13,7 @@ use fewbit::vision::{Photo, image_tensor};
 
 const CALIBRATION: [&str; 4] = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"];
 /// Views of each calibration photo.
-const VIEWS: usize = 8;
+const VIEWS: usize = 4;
 
 fn cache() -> Option<PathBuf> {
     let cache = std::env::var_os("FEWBIT_CACHE").map(PathBuf::from);

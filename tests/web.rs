@@ -11,6 +11,7 @@ use fewbit::graph::{Dim, Graph, Model, Node, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::Tensor;
 use ops::Case;
+use wasm_bindgen::JsValue;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -36,9 +37,19 @@ fn model(case: &Case) -> (Model, Tensor) {
     (Model { graph, ..Model::default() }, given.unwrap())
 }
 
+/// Lets the page answer: the driver of the browser gives up on one that has not for half a minute.
+async fn breathe() {
+    let later = |resolve: js_sys::Function, _| {
+        let timeout = js_sys::Reflect::get(&js_sys::global(), &"setTimeout".into()).unwrap();
+        js_sys::Function::from(timeout).call1(&JsValue::NULL, &resolve).unwrap();
+    };
+    wasm_bindgen_futures::JsFuture::from(js_sys::Promise::new(&mut { later })).await.unwrap();
+}
+
 async fn check(device: &Device, how: &str, place: &str, cases: &[Case]) {
     assert!(!cases.is_empty());
     for case in cases {
+        breathe().await;
         let (model, given) = model(case);
         let mut session = Session::new(&model, device).unwrap();
         // What a kernel leaves out of the next run shows what this one has left behind.
@@ -81,10 +92,11 @@ async fn products_on_wasm_simd() {
 
 /// All encodings and widths of codes, and sizes around the steps of kernels, with few rows.
 #[wasm_bindgen_test]
-fn few_bit_products_on_wasm_simd() {
+async fn few_bit_products_on_wasm_simd() {
     use ops::few_bit::{check, integers, palettes};
     for (n, k) in [(37, 33), (9, 1100)] {
         for weight in palettes(n, k).into_iter().chain(integers(n, k)) {
+            breathe().await;
             for m in [1, 3, 5] {
                 check(&weight, m, &[1]);
             }
@@ -92,6 +104,7 @@ fn few_bit_products_on_wasm_simd() {
     }
     for k in [1, 7, 31, 32, 63, 64, 65, 127, 128, 129, 511, 513] {
         for (i, n) in [1, 2, 16, 17].into_iter().enumerate() {
+            breathe().await;
             for bits in [2, 3, 4, 6] {
                 let seed = (k + i) as u64;
                 check(&ops::encodings::palette(n, k, bits, n, true, seed), 1, &[1]);
@@ -103,8 +116,9 @@ fn few_bit_products_on_wasm_simd() {
 
 /// Convolutions that only the planner makes.
 #[wasm_bindgen_test]
-fn channels_last_on_wasm_simd() {
+async fn channels_last_on_wasm_simd() {
     for case in ops::conv::last_cases() {
+        breathe().await;
         for prepared in [false, true] {
             case.check("wasm", &ops::direct::run(&case, &Threads::single(), prepared));
         }
@@ -114,7 +128,7 @@ fn channels_last_on_wasm_simd() {
 #[wasm_bindgen_test]
 async fn products_on_webgpu() {
     let device = Device::gpu_async().await.expect("WebGPU; webdriver.json turns a software adapter on");
-    for (family, cases) in families(7) {
+    for (family, cases) in families(13) {
         check(&device, &format!("webgpu, {family}"), "gpu", &cases).await;
     }
 }

@@ -56,16 +56,16 @@ macro_rules! depthwise_kernel {
                 // SAFETY: the caller's, for all that follows.
                 unsafe {
                     let mut sums: [[$vector; VECTORS]; PIXELS] = std::mem::zeroed();
-                    unroll!(v in VECTORS => {
+                    unroll!(v in VECTORS, 4 => {
                         let bias = $load(bias.add(v * $lanes));
-                        unroll!(p in PIXELS => { sums[p][v] = bias; });
+                        unroll!(p in PIXELS, 4 => { sums[p][v] = bias; });
                     });
                     for r in 0..window.rows {
                         let (mut x, mut weights) = (x.add(r * window.x_row), weights.add(r * window.weight_row));
                         for _ in 0..window.cols {
-                            unroll!(v in VECTORS => {
+                            unroll!(v in VECTORS, 4 => {
                                 let weight = $load(weights.add(v * $lanes));
-                                unroll!(p in PIXELS => {
+                                unroll!(p in PIXELS, 4 => {
                                     let value = $load(x.add(p * window.x_pixel + v * $lanes));
                                     sums[p][v] = $fma(value, weight, sums[p][v]);
                                 });
@@ -75,8 +75,8 @@ macro_rules! depthwise_kernel {
                         }
                     }
                     let (min, max) = ($splat(min), $splat(max));
-                    unroll!(p in PIXELS => {
-                        unroll!(v in VECTORS => {
+                    unroll!(p in PIXELS, 4 => {
+                        unroll!(v in VECTORS, 4 => {
                             let value = $min(max, $max(min, sums[p][v]));
                             $store(out.add(p * window.channels + v * $lanes), value);
                         });

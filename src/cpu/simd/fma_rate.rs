@@ -25,7 +25,7 @@ fn plain(steps: usize) -> f32 {
     let (x, y) = (std::hint::black_box([0.7f32; 4]), std::hint::black_box([0.3f32; 4]));
     let mut sums = [[0.5f32; 4]; SUMS];
     for _ in 0..steps {
-        unroll!(i in SUMS => {
+        unroll!(i in SUMS, 12 => {
             sums[i] = std::array::from_fn(|lane| super::fma::<{ super::NATIVE_FMA }>(sums[i][lane], x[lane], y[lane]));
         });
     }
@@ -59,7 +59,7 @@ mod x86 {
             let (x, y) = (L::splat(std::hint::black_box(0.7)), L::splat(std::hint::black_box(0.3)));
             let mut sums = [L::splat(0.5); SUMS];
             for _ in 0..steps {
-                unroll!(i in SUMS => { sums[i] = L::fma(sums[i], x, y); });
+                unroll!(i in SUMS, 12 => { sums[i] = L::fma(sums[i], x, y); });
             }
             sums.into_iter().fold(0.0, |total, sum| total + L::sum(sum))
         }

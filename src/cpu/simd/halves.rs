@@ -115,7 +115,7 @@ unsafe fn columns<S: Lanes, const W: usize, const M: usize>(
             let mut sums = [[S::zero(); M]; W];
             for at in (0..whole).step_by(2 * S::LANES) {
                 // Rows are short for the processor to foresee the next ones.
-                unroll!(r in W => { S::prefetch(w_rows[r].wrapping_add(W * weight.stride + at).cast()); });
+                unroll!(r in W, 4 => { S::prefetch(w_rows[r].wrapping_add(W * weight.stride + at).cast()); });
                 step::<S, W, M>(&w_rows, &x_rows, at, &mut sums);
                 step::<S, W, M>(&w_rows, &x_rows, at + S::LANES, &mut sums);
             }
@@ -147,10 +147,10 @@ unsafe fn step<S: Lanes, const W: usize, const M: usize>(
     // SAFETY: the caller's.
     unsafe {
         let mut values = [S::zero(); W];
-        unroll!(r in W => { values[r] = S::load_halves(weight[r].add(at)); });
-        unroll!(i in M => {
+        unroll!(r in W, 4 => { values[r] = S::load_halves(weight[r].add(at)); });
+        unroll!(i in M, 8 => {
             let x = S::load(x[i].add(at));
-            unroll!(r in W => { sums[r][i] = S::fma(values[r], x, sums[r][i]); });
+            unroll!(r in W, 4 => { sums[r][i] = S::fma(values[r], x, sums[r][i]); });
         });
     }
 }

@@ -84,10 +84,10 @@ macro_rules! tile_kernel {
                 let mut sums: [[$vector; VECTORS]; ROWS] = unsafe { std::mem::zeroed() };
                 let bias = out.bias.as_chunks::<$lanes>().0;
                 if bias.len() >= VECTORS {
-                    unroll!(v in VECTORS => {
+                    unroll!(v in VECTORS, 2 => {
                         // SAFETY: the array holds a vector.
                         let bias = unsafe { $load(bias[v].as_ptr()) };
-                        unroll!(i in ROWS => { sums[i][v] = bias; });
+                        unroll!(i in ROWS, 12 => { sums[i][v] = bias; });
                     });
                 }
                 for &start in lanes.starts {
@@ -98,7 +98,7 @@ macro_rules! tile_kernel {
                         let first = unsafe { $load(b) };
                         // SAFETY: as above.
                         let second = if VECTORS > 1 { unsafe { $load(b.add($lanes)) } } else { first };
-                        unroll!(i in ROWS => {
+                        unroll!(i in ROWS, 12 => {
                             // SAFETY: element `i · lane` of step k, which the assertion holds.
                             let x = $splat(unsafe { *a.add(i * lanes.lane) });
                             sums[i][0] = $fma(x, first, sums[i][0]);
@@ -111,9 +111,9 @@ macro_rules! tile_kernel {
                     }
                 }
                 let (min, max) = ($splat(out.range.0), $splat(out.range.1));
-                unroll!(i in ROWS => {
+                unroll!(i in ROWS, 12 => {
                     let row = out.rows[i][out.skip..].as_mut_ptr();
-                    unroll!(v in VECTORS => {
+                    unroll!(v in VECTORS, 2 => {
                         // SAFETY: `skip + VECTORS · lanes` elements, which the assertion holds.
                         unsafe { $store(row.add(v * $lanes), $clamp(sums[i][v], min, max)) };
                     });

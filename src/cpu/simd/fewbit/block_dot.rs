@@ -103,7 +103,7 @@ unsafe fn fours<const BITS: usize, const LOOKUP: bool, const SCALES: bool, const
         unsafe {
             let mut four =
                 Four { codes: [std::ptr::null(); ROWS], blocks: [0; ROWS], tables: [_mm512_setzero_si512(); ROWS] };
-            unroll!(r in ROWS => {
+            unroll!(r in ROWS, 4 => {
                 let row = (first + r).min(last);
                 four.codes[r] = job.codes.as_ptr().cast::<i32>().add(coded_row(row) * job.row_words);
                 four.blocks[r] = row * line.blocks;
@@ -122,7 +122,7 @@ unsafe fn fours<const BITS: usize, const LOOKUP: bool, const SCALES: bool, const
                 let mut scales = [x_scales; ROWS];
                 if SCALES {
                     let there = (u16::MAX as u32 >> (LANES - (line.blocks - at).min(LANES))) as u16;
-                    unroll!(r in ROWS => {
+                    unroll!(r in ROWS, 4 => {
                         let from = job.scales.as_ptr().add(four.blocks[r] + at);
                         let halves = _mm256_maskz_loadu_epi16(there, from.cast());
                         scales[r] = _mm512_mul_ps(_mm512_cvtph_ps(halves), x_scales);
@@ -176,7 +176,7 @@ unsafe fn add_step<const BITS: usize, const LOOKUP: bool, const WHOLE: bool>(
         let x = job.x.words.as_ptr().add(step * (2 + vectors) * LANES);
         let blocks = _mm512_loadu_si512(x.cast());
         let start = _mm512_loadu_si512(x.add(LANES).cast());
-        unroll!(r in ROWS => {
+        unroll!(r in ROWS, 4 => {
             let from = four.codes[r].wrapping_add(step * words);
             // Rows are short for the processor to foresee the next ones.
             _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ROWS * job.row_words).cast());

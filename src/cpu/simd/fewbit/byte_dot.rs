@@ -50,7 +50,7 @@ unsafe fn sum_four<S: Bytes, const BITS: usize, const LOOKUP: bool>(job: &ByteDo
     unsafe {
         let mut tables = [S::splat_word(0); ROWS];
         if LOOKUP {
-            unroll!(r in ROWS => {
+            unroll!(r in ROWS, 4 => {
                 tables[r] = S::byte_table(&job.tables[lines.table(four.index[r], job.tables.len())]);
             });
         }
@@ -59,7 +59,7 @@ unsafe fn sum_four<S: Bytes, const BITS: usize, const LOOKUP: bool>(job: &ByteDo
         for step in 0..lines.steps() {
             let x_scale = S::load(job.x_scales.as_ptr().add(step * S::LANES));
             let group = lines.group::<S>(step);
-            unroll!(r in ROWS => {
+            unroll!(r in ROWS, 4 => {
                 let words = four.words::<S, BITS>(lines, r, step);
                 let mut part = S::splat_word(0);
                 unroll!(q in Unit::<BITS>::QUADS, 8 => {
@@ -77,6 +77,6 @@ unsafe fn sum_four<S: Bytes, const BITS: usize, const LOOKUP: bool>(job: &ByteDo
             x = x.add(Unit::<BITS>::QUADS * S::LANES);
         }
         lines.add_offsets::<S>(four, &mut sums);
-        unroll!(r in ROWS => { out[r] = S::sum(sums[r]); });
+        unroll!(r in ROWS, 4 => { out[r] = S::sum(sums[r]); });
     }
 }

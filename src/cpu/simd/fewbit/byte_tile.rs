@@ -53,11 +53,11 @@ pub unsafe fn byte_tile<S: Bytes, const BITS: usize, const LOOKUP: bool, const M
             let mut parts = [S::splat_word(0); M];
             for _ in 0..rows.block_units.min(rows.units - block * rows.block_units) {
                 let mut unit = [S::splat_word(0); 5];
-                unroll!(w in words, 5 => { unit[w] = S::load_words(from.add(w * S::LANES)); });
+                unroll!(w in Unit::<BITS>::WORDS, 5 => { unit[w] = S::load_words(from.add(w * S::LANES)); });
                 unroll!(q in Unit::<BITS>::QUADS, 8 => {
                     let quad = Unit::<BITS>::quad::<S>(&unit, q, true);
                     let bytes = if LOOKUP { S::lookup_bytes(table, quad) } else { quad };
-                    unroll!(m in M => {
+                    unroll!(m in M, 8 => {
                         let x = S::splat_word(*x.add(q * M + m));
                         parts[m] = match LOOKUP || BITS > 6 {
                             true => S::dot::<true>(parts[m], bytes, x),
@@ -70,15 +70,15 @@ pub unsafe fn byte_tile<S: Bytes, const BITS: usize, const LOOKUP: bool, const M
             }
             let group = block / rows.blocks_per_group;
             let scale = S::load(columns.scales.as_ptr().add(group * S::LANES));
-            unroll!(m in M => {
+            unroll!(m in M, 8 => {
                 let scale = S::mul(scale, S::splat(rows.scales[block * M + m]));
                 sums[m] = S::fma(S::to_float(parts[m]), scale, sums[m]);
             });
         }
         for group in 0..groups {
             let offset = S::load(columns.offsets.as_ptr().add(group * S::LANES));
-            unroll!(m in M => { sums[m] = S::fma(offset, S::splat(rows.sums[group * M + m]), sums[m]); });
+            unroll!(m in M, 8 => { sums[m] = S::fma(offset, S::splat(rows.sums[group * M + m]), sums[m]); });
         }
-        unroll!(m in M => { S::store(out.as_mut_ptr().add(m * S::LANES), sums[m]); });
+        unroll!(m in M, 8 => { S::store(out.as_mut_ptr().add(m * S::LANES), sums[m]); });
     }
 }

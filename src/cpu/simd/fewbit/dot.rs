@@ -60,7 +60,7 @@ unsafe fn sum_four<S: Lanes, const BITS: usize, const LOOKUP: bool, const KIND: 
     unsafe {
         let mut values = [Values::<S>::new::<BITS>(&job.tables[0]); ROWS];
         if job.tables.len() > 1 {
-            unroll!(r in ROWS => {
+            unroll!(r in ROWS, 4 => {
                 values[r] = Values::new::<BITS>(&job.tables[lines.table(four.index[r], job.tables.len())]);
             });
         }
@@ -68,10 +68,10 @@ unsafe fn sum_four<S: Lanes, const BITS: usize, const LOOKUP: bool, const KIND: 
         let mut x = job.x.as_ptr();
         for step in 0..lines.steps() {
             let mut words = [[S::splat_word(0); 5]; ROWS];
-            unroll!(r in ROWS => { words[r] = four.words::<S, BITS>(lines, r, step); });
+            unroll!(r in ROWS, 4 => { words[r] = four.words::<S, BITS>(lines, r, step); });
             let group = lines.group::<S>(step);
             if KIND == ZEROS {
-                unroll!(r in ROWS => {
+                unroll!(r in ROWS, 4 => {
                     let zeros = lines.extras.as_ptr().add(four.index[r] * lines.stride + group);
                     values[r] = values[r].shifted(S::pick(zeros, at.as_ptr()));
                 });
@@ -84,7 +84,7 @@ unsafe fn sum_four<S: Lanes, const BITS: usize, const LOOKUP: bool, const KIND: 
                     S::load(x.add((4 * q + 2) * S::LANES)),
                     S::load(x.add((4 * q + 3) * S::LANES)),
                 ];
-                unroll!(r in ROWS => {
+                unroll!(r in ROWS, 4 => {
                     let quad = Unit::<BITS>::quad::<S>(&words[r], q, !(LOOKUP && S::IGNORES_HIGH_BITS));
                     let weights = match KIND {
                         ZEROS => values[r].of::<BITS, LOOKUP, true>(quad),
@@ -95,7 +95,7 @@ unsafe fn sum_four<S: Lanes, const BITS: usize, const LOOKUP: bool, const KIND: 
             });
             x = x.add(4 * Unit::<BITS>::QUADS * S::LANES);
             if KIND != PLAIN {
-                unroll!(r in ROWS => {
+                unroll!(r in ROWS, 4 => {
                     let scales = lines.scales.as_ptr().add(four.index[r] * lines.stride + group);
                     sums[r] = S::fma(parts[r], S::pick(scales, at.as_ptr()), sums[r]);
                 });
@@ -104,6 +104,6 @@ unsafe fn sum_four<S: Lanes, const BITS: usize, const LOOKUP: bool, const KIND: 
             }
         }
         lines.add_offsets::<S>(four, &mut sums);
-        unroll!(r in ROWS => { out[r] = S::sum(sums[r]); });
+        unroll!(r in ROWS, 4 => { out[r] = S::sum(sums[r]); });
     }
 }

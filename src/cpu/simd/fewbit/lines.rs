@@ -66,7 +66,7 @@ impl Lines<'_> {
             // SAFETY: the caller's.
             unsafe {
                 let x = S::load(self.x_sums.as_ptr().add(group));
-                unroll!(r in ROWS => {
+                unroll!(r in ROWS, 4 => {
                     let offsets = S::load(self.extras.as_ptr().add(four.index[r] * self.stride + group));
                     sums[r] = S::fma(offsets, x, sums[r]);
                 });

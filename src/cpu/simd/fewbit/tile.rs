@@ -62,12 +62,12 @@ pub unsafe fn tile<S: Lanes, const BITS: usize, const LOOKUP: bool, const SHIFT:
             }
             for _ in 0..columns.group_units.min(rows.units - group * columns.group_units) {
                 let mut unit = [S::splat_word(0); 5];
-                unroll!(w in words, 5 => { unit[w] = S::load_words(from.add(w * S::LANES)); });
+                unroll!(w in Unit::<BITS>::WORDS, 5 => { unit[w] = S::load_words(from.add(w * S::LANES)); });
                 unroll!(q in Unit::<BITS>::QUADS, 8 => {
                     let quad = Unit::<BITS>::quad::<S>(&unit, q, !(LOOKUP && S::IGNORES_HIGH_BITS));
                     let weights = values.of::<BITS, LOOKUP, SHIFT>(quad);
                     unroll!(i in 4 => {
-                        unroll!(m in M => {
+                        unroll!(m in M, 8 => {
                             parts[m] = S::fma(weights[i], S::splat(*x.add((4 * q + i) * M + m)), parts[m]);
                         });
                     });
@@ -76,13 +76,13 @@ pub unsafe fn tile<S: Lanes, const BITS: usize, const LOOKUP: bool, const SHIFT:
                 from = from.add(words * S::LANES);
             }
             let scale = S::load(columns.scales.as_ptr().add(group * S::LANES));
-            unroll!(m in M => { sums[m] = S::fma(parts[m], scale, sums[m]); });
+            unroll!(m in M, 8 => { sums[m] = S::fma(parts[m], scale, sums[m]); });
             if offset {
                 let offset = S::load(columns.offsets.as_ptr().add(group * S::LANES));
-                unroll!(m in M => { sums[m] = S::fma(offset, S::splat(rows.sums[group * M + m]), sums[m]); });
+                unroll!(m in M, 8 => { sums[m] = S::fma(offset, S::splat(rows.sums[group * M + m]), sums[m]); });
             }
         }
-        unroll!(m in M => { S::store(out.as_mut_ptr().add(m * S::LANES), sums[m]); });
+        unroll!(m in M, 8 => { S::store(out.as_mut_ptr().add(m * S::LANES), sums[m]); });
     }
 }
 
@@ -118,7 +118,7 @@ pub unsafe fn decode<S: Lanes, const BITS: usize, const LOOKUP: bool, const SHIF
                 values = values.shifted(S::load(columns.zeros.as_ptr().add(group * S::LANES)));
             }
             let mut part = [S::splat_word(0); 5];
-            unroll!(w in words, 5 => { part[w] = S::load_words(from.add(w * S::LANES)); });
+            unroll!(w in Unit::<BITS>::WORDS, 5 => { part[w] = S::load_words(from.add(w * S::LANES)); });
             from = from.add(words * S::LANES);
             unroll!(q in Unit::<BITS>::QUADS, 8 => {
                 let quad = Unit::<BITS>::quad::<S>(&part, q, !(LOOKUP && S::IGNORES_HIGH_BITS));
