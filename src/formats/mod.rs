@@ -49,7 +49,10 @@ impl Model {
     /// weights alone in `.safetensors`, `.gguf` or legacy torch files, recognised by its content. Weights of a known architecture become its graph; class names are taken from a file
     /// `imagenet_labels.json` beside them, if it has one name for each.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
-        let path = path.as_ref();
+        Self::open_path(path.as_ref())
+    }
+
+    fn open_path(path: &Path) -> Result<Model> {
         let file = path.display().to_string();
         let io = |e| Error::io(&file, e);
         let mut source = File::open(path).map_err(io)?;
@@ -89,7 +92,10 @@ impl Model {
 
     /// Writes a `.fewbit` file, from which `open` gives the same model again. A failure leaves no half-written file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_path(path.as_ref())
+    }
+
+    fn save_path(&self, path: &Path) -> Result<()> {
         replace::replace(path, |out| container::write(&path.display().to_string(), self, out))
     }
 }

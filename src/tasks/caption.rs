@@ -139,9 +139,9 @@ impl Transcriber {
         &mut self,
         sound: &mut Sound,
         options: &Options,
-        piece: impl FnMut(&Segment) -> ControlFlow<()>,
+        mut piece: impl FnMut(&Segment) -> ControlFlow<()>,
     ) -> Result<Caption> {
-        self.walk(sound, options, |_, _| (), piece).await
+        self.walk(sound, options, &mut |_, _| (), &mut piece).await
     }
 
     /// The windows that `caption` hears, without those in which nobody speaks: features, and the tokens that the decoder
@@ -150,19 +150,19 @@ impl Transcriber {
     pub fn windows(&mut self, sound: &mut Sound, options: &Options) -> Result<Vec<(Tensor, Vec<u32>)>> {
         let end = self.tokens.marks.end;
         let mut windows = Vec::new();
-        let keep =
+        let mut keep =
             |features: Tensor, tokens: &[&[u32]]| windows.push((features, [tokens.concat(), vec![end]].concat()));
-        pollster::block_on(self.walk(sound, options, keep, |_| ControlFlow::Continue(())))?;
+        pollster::block_on(self.walk(sound, options, &mut keep, &mut |_| ControlFlow::Continue(())))?;
         Ok(windows)
     }
 
-    /// `each` gets the features of every window in which somebody speaks, and prompt and text.
+    /// `each` gets the features of every window in which somebody speaks, and prompt and text. Compiled once for all callers.
     async fn walk(
         &mut self,
         sound: &mut Sound,
         options: &Options,
-        mut each: impl FnMut(Tensor, &[&[u32]]),
-        mut piece: impl FnMut(&Segment) -> ControlFlow<()>,
+        each: &mut dyn FnMut(Tensor, &[&[u32]]),
+        piece: &mut dyn FnMut(&Segment) -> ControlFlow<()>,
     ) -> Result<Caption> {
         let window = self.mel.samples();
         let mut samples = Vec::new();

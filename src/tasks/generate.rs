@@ -150,6 +150,16 @@ impl Generator {
         options: &Options,
         mut piece: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
+        self.decode_async(prompt, options, &mut piece).await
+    }
+
+    /// `continue_async`, compiled once for all callers.
+    async fn decode_async(
+        &mut self,
+        prompt: &[u32],
+        options: &Options,
+        piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generated> {
         if prompt.len() > self.decoder.context() {
             let (len, context) = (prompt.len(), self.decoder.context());
             let what = format!("the prompt has {len} tokens, the model's context {context}; use a shorter one");
@@ -248,7 +258,7 @@ impl Generator {
         &mut self,
         prompt: &[u32],
         options: &Options,
-        mut piece: impl FnMut(&str) -> ControlFlow<()>,
+        piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generated> {
         let Options { sampling, stop, schema, beams, .. } = options;
         if sampling.temperature > 0.0 || !stop.is_empty() || schema.is_some() {

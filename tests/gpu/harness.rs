@@ -16,6 +16,17 @@ pub fn device() -> Arc<GpuDevice> {
     DEVICE.get_or_init(open).clone()
 }
 
+/// Tables with no more cases than this are run whole.
+const FEW: usize = 60;
+
+/// The cases of a table that are run: all, or every `FEWBIT_TEST_EVERY`-th of a long table, for an adapter that compiles
+/// each pipeline for half a second. Another adapter runs them all.
+pub fn sampled<T>(cases: &[T]) -> impl Iterator<Item = &T> {
+    let every =
+        std::env::var("FEWBIT_TEST_EVERY").map_or(1, |every| every.parse().expect("FEWBIT_TEST_EVERY is a number"));
+    cases.iter().step_by(if cases.len() > FEW { every } else { 1 })
+}
+
 #[derive(Clone)]
 pub enum In {
     /// Given at run time.
