@@ -12,8 +12,9 @@ use fewbit::runtime::{Device, Session};
 use fewbit::vision::{Photo, image_tensor};
 
 const CALIBRATION: [&str; 4] = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"];
-/// Views of each calibration photo.
-const VIEWS: usize = 4;
+/// Views of each calibration photo: a model with many weights in few layers needs more.
+const FEW_VIEWS: usize = 4;
+const VIEWS: usize = 8;
 
 fn cache() -> Option<PathBuf> {
     let cache = std::env::var_os("FEWBIT_CACHE").map(PathBuf::from);
@@ -39,13 +40,13 @@ fn scored(cache: &Path) -> Vec<(Photo, usize)> {
 }
 
 /// Crops of the calibration photos, of all sizes down to two fifths, along a diagonal.
-fn samples(cache: &Path, input: &ImageInput) -> Vec<Sample> {
+fn samples(cache: &Path, input: &ImageInput, views: usize) -> Vec<Sample> {
     let mut samples = Vec::new();
     for name in CALIBRATION {
         let photo = Photo::open(cache.join("photos").join(name)).unwrap();
-        for view in 0..VIEWS {
-            let side = photo.width().min(photo.height()) * (20 - 12 * view / VIEWS) / 20;
-            let place = |room: usize| room * (view * 3 % VIEWS) / VIEWS;
+        for view in 0..views {
+            let side = photo.width().min(photo.height()) * (20 - 12 * view / views) / 20;
+            let place = |room: usize| room * (view * 3 % views) / views;
             let crop = photo.crop(place(photo.width() - side), place(photo.height() - side), side, side).unwrap();
             samples.push(vec![image_tensor(&crop, &ImageInput { crop: 1.0, ..input.clone() }).unwrap()]);
         }
@@ -53,12 +54,12 @@ fn samples(cache: &Path, input: &ImageInput) -> Vec<Sample> {
     samples
 }
 
-fn compressed(cache: &Path, file: &str, input: &ImageInput, encoding: &str) -> Model {
+fn compressed(cache: &Path, file: &str, input: &ImageInput, encoding: &str, views: usize) -> Model {
     let mut model = Model::open(cache.join("models").join(file)).unwrap();
     model.manifest.image = Some(input.clone());
     let rules = Rules::parse(&[encoding.to_string()], None, None).unwrap();
     let device = Device::cpu(0).unwrap();
-    let reports = compress(&mut model, &rules, &samples(cache, input), &device, |_| ()).unwrap();
+    let reports = compress(&mut model, &rules, &samples(cache, input, views), &device, |_| ()).unwrap();
     let (bytes, weights) = reports.iter().fold((0, 0), |sum, r| (sum.0 + r.bytes, sum.1 + r.weights));
     let bits: f64 = encoding.split(':').nth(1).unwrap().parse().unwrap();
     assert!(8.0 * bytes as f64 / weights as f64 <= bits, "{encoding}: {bytes} bytes for {weights} weights");
@@ -77,9 +78,9 @@ fn outputs(cache: &Path, model: &Model, input: &ImageInput) -> Vec<Vec<f32>> {
 }
 
 /// Mean correlation with the float model's outputs, and the outputs.
-fn compared(cache: &Path, file: &str, input: &ImageInput, encoding: &str) -> (f64, Vec<Vec<f32>>) {
+fn compared(cache: &Path, file: &str, input: &ImageInput, encoding: &str, views: usize) -> (f64, Vec<Vec<f32>>) {
     let exact = outputs(cache, &Model::open(cache.join("models").join(file)).unwrap(), input);
-    let found = outputs(cache, &compressed(cache, file, input, encoding), input);
+    let found = outputs(cache, &compressed(cache, file, input, encoding, views), input);
     let mean = exact.iter().zip(&found).map(|(a, b)| correlation(a, b)).sum::<f64>() / exact.len() as f64;
     (mean, found)
 }
@@ -89,7 +90,7 @@ fn compared(cache: &Path, file: &str, input: &ImageInput, encoding: &str) -> (f6
 fn labels_found(encoding: &str) -> Option<(usize, f64)> {
     let cache = cache()?;
     let input = ImageInput { width: 224, height: 224, crop: 0.875, mean: [127.0; 3], std: [128.0; 3], resize: None };
-    let (mean, logits) = compared(&cache, "efficientnet_lite0.onnx", &input, encoding);
+    let (mean, logits) = compared(&cache, "efficientnet_lite0.onnx", &input, encoding, FEW_VIEWS);
     let first = |logits: &[f32]| (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
     let found = scored(&cache).iter().zip(&logits).filter(|((_, label), logits)| first(logits) == *label).count();
     println!("EfficientNet-Lite0 {encoding}: {found} of 20 first, correlation of logits {mean:.4}");
@@ -112,7 +113,7 @@ fn alike(encoding: &str) -> Option<f64> {
     let cache = cache()?;
     let (mean, std) = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
     let input = ImageInput { width: 224, height: 224, crop: 1.0, mean, std, resize: None };
-    let (mean, _) = compared(&cache, "vit_s14_saliency.onnx", &input, encoding);
+    let (mean, _) = compared(&cache, "vit_s14_saliency.onnx", &input, encoding, VIEWS);
     println!("ViT-S/14 saliency {encoding}: correlation {mean:.4}");
     Some(mean)
 }
