@@ -165,6 +165,13 @@ struct Verdict {
     ran: bool,
 }
 
+/// How long this thread has computed, so that other work of a busy machine does not count; elsewhere than on Linux, the time.
+fn computed(since: Instant) -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = stat.and_then(|stat| stat.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(|| since.elapsed(), Duration::from_nanos)
+}
+
 /// What is wrong with how a file was received, if anything. A slow machine gets three tries at the second.
 fn judge(parser: Parser, bytes: &[u8]) -> Result<Verdict, String> {
     let free = match parser {
@@ -175,7 +182,8 @@ fn judge(parser: Parser, bytes: &[u8]) -> Result<Verdict, String> {
     };
     let mut times = Vec::new();
     for _ in 0..3 {
-        let started = Instant::now();
+        let began = Instant::now();
+        let started = computed(began);
         let attempt = catch_unwind(AssertUnwindSafe(|| {
             let (result, peak) = consume(parser, bytes);
             let ran = result.as_ref().ok().and_then(Option::as_ref).is_some_and(|model| run(model).is_ok());
@@ -188,10 +196,11 @@ fn judge(parser: Parser, bytes: &[u8]) -> Result<Verdict, String> {
         if peak > 4 * bytes.len() + free {
             return Err(format!("takes {peak} bytes for a file of {}", bytes.len()));
         }
-        if started.elapsed() < Duration::from_secs(1) {
+        let time = computed(began) - started;
+        if time < Duration::from_secs(1) {
             return Ok(Verdict { opened, ran });
         }
-        times.push(started.elapsed());
+        times.push(time);
     }
     Err(format!("takes {times:?}"))
 }
