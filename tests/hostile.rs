@@ -169,7 +169,7 @@ struct Verdict {
 fn computed(since: Instant) -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanoseconds = stat.and_then(|stat| stat.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| since.elapsed(), Duration::from_nanos)
+    nanoseconds.filter(|&nanoseconds| nanoseconds > 0).map_or_else(|| since.elapsed(), Duration::from_nanos)
 }
 
 /// What is wrong with how a file was received, if anything. A slow machine gets three tries at the second.
