@@ -1,8 +1,10 @@
 // Convolution over up to three axes, with groups; bias, activation and residual fused.
 //
 // permute: weights
+// permute: full: gated | -
 // Layout   x: [batch, groups · channels, depth, height, width]; y, residual alike; w: [groups · output channels, columns]
-//          in its encoding, a column being (channel, tap); bias: [groups · output channels].
+//          in its encoding, a column being (channel, tap); bias: [groups · output channels]. `gated`: of each image only chosen
+//          filters and channels, which `gate` of choose_filters.wgsl names.
 // Tiling   an invocation sums 8 output channels × 8 pixels in registers, the pixels LANES apart, so that loads of x are
 //          contiguous over lanes and loads of w the same for all. Dense weights come straight from memory; few-bit ones
 //          through workgroup memory (see staged.wgsl). A workgroup is 64 / LANES tiles of channels high and one of
@@ -13,6 +15,7 @@
 import package::shared::epilogue::{finish, RESIDUAL};
 import package::shared::grid::flat_group;
 @if(!dense) import package::shared::staged::{stage, tile, Chunk, VALUES};
+@if(!dense && gated) import package::shared::staged::rows_of;
 
 /// Invocations side by side along the pixels: 8, 16, 32 or 64.
 override LANES: u32 = 8u;
@@ -40,7 +43,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> bias: array<f32>;
+@if(!gated) @group(0) @binding(1) var<storage, read> bias: array<f32>;
+@if(gated) @group(0) @binding(1) var<storage, read> gate: array<u32>;
 @group(0) @binding(2) var<storage, read> residual: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
@@ -87,23 +91,50 @@ fn next_tap(reach: vec3i) -> vec3i {
     return select(r, vec3i(), r.x >= end.x);
 }
 
-fn put(plane: u32, pixel: u32, sum: f32) {
+/// Where the image's part of the gate begins, and how many filters it keeps.
+@if(gated) fn gate_of(image: u32) -> u32 { return image * (2u * params.output.w + params.input.w + 2u); }
+@if(gated) fn filters(image: u32) -> u32 { return gate[gate_of(image)]; }
+@if(!gated) fn filters(image: u32) -> u32 { return params.output.w; }
+
+/// The output channel at a place; that at the last place for those beyond it.
+fn filter_at(image: u32, place: u32) -> u32 {
+    let i = min(place, params.output.w - 1u);
+    @if(gated) { return gate[gate_of(image) + 1u + i]; }
+    @if(!gated) { return i; }
+}
+
+fn bias_of(image: u32, channel: u32) -> f32 {
+    @if(gated) { return bitcast<f32>(gate[gate_of(image) + 1u + params.output.w + channel]); }
+    @if(!gated) { return bias[image % params.kernel.w * params.output.w + channel]; }
+}
+
+/// The first channel from this one on that is not left out.
+@if(gated)
+fn channel_from(image: u32, channel: u32) -> u32 {
+    return gate[gate_of(image) + 1u + 2u * params.output.w + channel];
+}
+
+fn put(plane: u32, pixel: u32, sum: f32, kept: bool) {
     if pixel >= params.output.x * params.output.y * params.output.z { return; }
     let at = plane + pixel;
     var r = 0.0;
     if RESIDUAL != 0u { r = residual[at]; }
-    y[at] = finish(sum, r, params.act_a, params.act_b);
+    let value = finish(sum, r, params.act_a, params.act_b);
+    @if(gated) { y[at] = select(0.0, value, kept); }
+    @if(!gated) { y[at] = value; }
 }
 
-/// A channel's 8 pixels. Loops shift the sums along, so that the code of `put` stands here once.
-fn store(image: u32, channel: u32, pixel: u32, left: vec4f, right: vec4f) {
+/// The 8 pixels of the channel at a place. Loops shift the sums along, so that the code of `put` stands here once.
+fn store(image: u32, place: u32, pixel: u32, left: vec4f, right: vec4f) {
+    let channel = filter_at(image, place);
     let plane = (image * params.output.w + channel) * params.output.x * params.output.y * params.output.z;
+    let kept = place < filters(image);
     var add = 0.0;
-    if BIAS { add = bias[image % params.kernel.w * params.output.w + channel]; }
+    if BIAS { add = bias_of(image, channel); }
     var u = left;
     var v = right;
     for (var q = 0u; q < 8u; q++) {
-        put(plane, pixel + q * LANES, u.x + add);
+        put(plane, pixel + q * LANES, u.x + add, kept);
         u = vec4f(u.yzw, v.x);
         v = v.yzwx;
     }
@@ -127,36 +158,46 @@ fn conv(
     let corners0 = corners(steps);
     let corners1 = corners(steps + 4u * LANES);
     let area = params.input.x * params.input.y * params.input.z;
-    var plane = image * params.input.w * area;
+    let planes = image * params.input.w * area;
+    @if(gated) let taps = params.kernel.x * params.kernel.y * params.kernel.z;
+    @if(gated) var input = channel_from(image, 0u);
+    @if(gated) var plane = planes + input * area;
+    @if(!gated) var plane = planes;
     var reach = vec3i();
     var at0 = source(corners0, reach);
     var at1 = source(corners1, reach);
 
     // Output channels beyond the last are computed from the last and not stored.
     let first = image % params.kernel.w * params.output.w;
-    let last = params.output.w - 1u;
+    @if(!dense && gated) { rows_of[lane] = filter_at(image, top + lane); }
     @if(dense) let depth = params.columns;
-    @if(dense) let r0 = (first + channel) * params.columns;
-    @if(dense) let r1 = (first + min(channel + 1u, last)) * params.columns;
-    @if(dense) let r2 = (first + min(channel + 2u, last)) * params.columns;
-    @if(dense) let r3 = (first + min(channel + 3u, last)) * params.columns;
-    @if(dense) let r4 = (first + min(channel + 4u, last)) * params.columns;
-    @if(dense) let r5 = (first + min(channel + 5u, last)) * params.columns;
-    @if(dense) let r6 = (first + min(channel + 6u, last)) * params.columns;
-    @if(dense) let r7 = (first + min(channel + 7u, last)) * params.columns;
+    @if(dense) let r0 = (first + filter_at(image, channel)) * params.columns;
+    @if(dense) let r1 = (first + filter_at(image, channel + 1u)) * params.columns;
+    @if(dense) let r2 = (first + filter_at(image, channel + 2u)) * params.columns;
+    @if(dense) let r3 = (first + filter_at(image, channel + 3u)) * params.columns;
+    @if(dense) let r4 = (first + filter_at(image, channel + 4u)) * params.columns;
+    @if(dense) let r5 = (first + filter_at(image, channel + 5u)) * params.columns;
+    @if(dense) let r6 = (first + filter_at(image, channel + 6u)) * params.columns;
+    @if(dense) let r7 = (first + filter_at(image, channel + 7u)) * params.columns;
     @if(!dense) let depth = VALUES / (512u / LANES);
     @if(!dense) let mine = lane / LANES * 8u;
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     var s4 = vec4f(); var s5 = vec4f(); var s6 = vec4f(); var s7 = vec4f();
     var t0 = vec4f(); var t1 = vec4f(); var t2 = vec4f(); var t3 = vec4f();
     var t4 = vec4f(); var t5 = vec4f(); var t6 = vec4f(); var t7 = vec4f();
+    @if(gated) var k = input * taps;
+    @if(gated && dense) { if channel >= filters(image) { k = params.columns; } }
+    @if(gated && !dense) { if top >= filters(image) { k = params.columns; } }
+    @if(!gated) var k = 0u;
     for (var k0 = 0u; k0 < params.columns; k0 += depth) {
+        let end = min(k0 + depth, params.columns);
+        @if(gated) { if k >= end { continue; } }
         @if(!dense) {
             let rows = 512u / LANES;
-            stage(params.weight, Chunk(first + top, rows, k0, depth), first + last, params.columns, lane);
+            let last = first + params.output.w - 1u;
+            stage(params.weight, Chunk(first + top, rows, k0, depth), last, params.columns, lane);
         }
-        let end = min(k0 + depth, params.columns);
-        for (var k = k0; k < end; k++) {
+        while k < end {
             let u = load(at0, plane);
             let v = load(at1, plane);
             @if(!dense) let i = (k - k0) * (512u / LANES) + mine;
@@ -184,14 +225,20 @@ fn conv(
             s5 += w5 * u; t5 += w5 * v;
             s6 += w6 * u; t6 += w6 * v;
             s7 += w7 * u; t7 += w7 * v;
-            if POINTWISE {
-                plane += area;
-                continue;
+            k += 1u;
+            if !POINTWISE {
+                reach = next_tap(reach);
+                at0 = source(corners0, reach);
+                at1 = source(corners1, reach);
             }
-            reach = next_tap(reach);
-            if all(reach == vec3i()) { plane += area; }
-            at0 = source(corners0, reach);
-            at1 = source(corners1, reach);
+            if POINTWISE || all(reach == vec3i()) {
+                @if(!gated) { plane += area; }
+                @if(gated) {
+                    input = channel_from(image, input + 1u);
+                    plane = planes + input * area;
+                    k = input * taps;
+                }
+            }
         }
     }
     for (var r = 0u; r < 8u && channel + r < params.output.w; r++) {

@@ -32,11 +32,6 @@ fn conv_channels_last() {
 }
 
 #[test]
-fn conv_gated() {
-    check(&ops::gated_conv::cases());
-}
-
-#[test]
 fn conv_transpose_every_encoding() {
     check(&ops::conv_transpose::encoded_cases());
 }

@@ -1,5 +1,5 @@
 //! Networks whose filters a predictor chooses for each input (FTWT): what is left out of a run, and that the result is that of
-//! the masked network. The reference is an interpreter in f64. `FEWBIT_TEST_DEVICE=gpu` takes the adapter, where all filters are computed.
+//! the masked network. The reference is an interpreter in f64. `FEWBIT_TEST_DEVICE=gpu` takes the adapter.
 //!
 //! `cargo test --release --test gated -- --ignored --nocapture` times a network with 50 % of its filters beside the whole one.
 
@@ -130,10 +130,11 @@ fn equals_the_masked_network() {
         }
     }
     // Three convolutions with a mask, one that reads what a mask left; others are the two predictors' and the side's.
-    if !on_gpu() {
-        assert_eq!(count(&session, "fewbit.GatedConv"), 4);
-        assert_eq!(count(&session, "Mul"), 0);
-    }
+    assert_eq!(count(&session, "fewbit.GatedConv"), 4);
+    assert_eq!(count(&session, "Mul"), 0);
+    let nodes = session.report().unwrap().nodes;
+    let place = if on_gpu() { "gpu" } else { "cpu" };
+    assert!(nodes.iter().all(|node| node.place == place), "{nodes:?}");
 }
 
 /// A factor that may be anything is no mask, nor is one for all filters or each pixel.
@@ -186,9 +187,10 @@ fn share(x: &Tensor, both: bool) -> f64 {
 #[ignore = "a measurement"]
 fn time() {
     let x = input(&[1, 64, 56, 56], 3);
-    for threads in [1, 2] {
+    let devices: &[usize] = if on_gpu() { &[0] } else { &[1, 2] };
+    for &threads in devices {
         for both in [false, true] {
-            let device = Device::cpu(threads).unwrap();
+            let device = if on_gpu() { device() } else { Device::cpu(threads).unwrap() };
             let mut sessions = [false, true].map(|gated| Session::new(&resnet(gated, both), &device).unwrap());
             let mut times = [Vec::new(), Vec::new()];
             for round in 0..15 {
@@ -206,9 +208,8 @@ fn time() {
             });
             let times = whole / chosen;
             let share = share(&x, both);
-            println!(
-                "{threads} threads, both {both}, {share:.3} of filters: {whole:.1} ms, {chosen:.1} ms, {times:.2} times"
-            );
+            let on = if on_gpu() { "GPU".into() } else { format!("{threads} threads") };
+            println!("{on}, both {both}, {share:.3} of filters: {whole:.1} ms, {chosen:.1} ms, {times:.2} times");
         }
     }
 }

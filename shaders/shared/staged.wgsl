@@ -8,6 +8,9 @@ const VALUES = 512u;
 
 var<workgroup> tile: array<f32, VALUES>;
 
+/// Where rows are chosen (`gated`): which are those of chunks, first.
+@if(gated) var<workgroup> rows_of: array<u32, 64>;
+
 /// The rows and columns of a chunk. In `tile` column by column.
 struct Chunk { row: u32, rows: u32, col: u32, cols: u32 }
 
@@ -19,7 +22,9 @@ fn stage(form: vec4u, chunk: Chunk, last_row: u32, end: u32, lane: u32) {
         let row = i % chunk.rows;
         let col = i / chunk.rows * 8u;
         if chunk.col + col >= end { continue; }
-        let w = decode8(form, min(chunk.row + row, last_row), chunk.col + col);
+        @if(gated) let origin = rows_of[row];
+        @if(!gated) let origin = min(chunk.row + row, last_row);
+        let w = decode8(form, origin, chunk.col + col);
         let n = chunk.rows;
         let at = col * n + row;
         tile[at] = w.a.x;

@@ -3,8 +3,10 @@
 use super::axes::{pads, sizes};
 use super::decode::coded_input;
 use super::depthwise;
-use super::emit::{Emit, GpuKernel, grid, u32_of};
+use super::emit::{Emit, GpuKernel, Operand, grid, u32_of};
 use super::epilogue::Epilogue;
+#[cfg(feature = "full")]
+use super::shader::conv::decoding_gated;
 use super::shader::conv::{Params, decoding};
 use super::tile::{Tile, VARIANTS};
 use crate::Result;
@@ -13,16 +15,25 @@ use crate::tensor::DType;
 
 pub const KERNELS: &[GpuKernel] = &[GpuKernel { op: "Conv", emit: conv, encoded_inputs: &[1] }];
 
+/// Inputs.
+pub const BIAS: usize = 2;
+const RESIDUAL: usize = 3;
+
 fn conv(e: &mut Emit) -> Result<()> {
     let shape = ConvShape::conv(e.node, &e.input_type(0)?.shape, &e.input_type(1)?.shape)?;
+    dispatch(e, &shape, None)
+}
+
+/// `gate`: which filters and channels are computed, as `choose_filters.wgsl` writes it.
+pub fn dispatch(e: &mut Emit, shape: &ConvShape, gate: Option<Operand>) -> Result<()> {
     if e.input_type(0)?.dtype != DType::F32 {
         return Err(e.unsupported("only f32"));
     }
     let axes = shape.axes3().ok_or_else(|| e.unsupported("more than three axes"))?;
-    let epilogue = Epilogue::of(e, 2, 3)?;
+    let epilogue = Epilogue::of(e, BIAS, RESIDUAL)?;
     let weight = coded_input(e, 1, shape.group_size().1)?;
-    if depthwise::suits(&shape, &weight) {
-        return depthwise::emit(e, &shape, &axes, weight, &epilogue);
+    if gate.is_none() && depthwise::suits(shape, &weight) {
+        return depthwise::emit(e, shape, &axes, weight, &epilogue);
     }
     let (out_group, columns) = shape.group_size();
     let pixels = shape.out_pixels();
@@ -44,8 +55,13 @@ fn conv(e: &mut Emit) -> Result<()> {
         act_a: epilogue.activation.a,
         act_b: epilogue.activation.b,
     };
-    let shader = decoding(weight.stage);
-    let mut operands = vec![e.input(0)?, e.opt_input(2)?, e.opt_input(3)?, e.output(0)?];
+    let shader = match gate {
+        #[cfg(feature = "full")]
+        Some(_) => decoding_gated(weight.stage),
+        _ => decoding(weight.stage),
+    };
+    let second = gate.map_or_else(|| e.opt_input(BIAS), Ok)?;
+    let mut operands = vec![e.input(0)?, second, e.opt_input(RESIDUAL)?, e.output(0)?];
     operands.extend(weight.operands);
     let mut overrides = weight.overrides;
     let pointwise = axes.iter().all(|a| a.kernel == UNIT_AXIS.kernel);

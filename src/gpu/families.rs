@@ -15,6 +15,8 @@ const FAMILIES: &[&[GpuKernel]] = &[
     super::conv_transpose::KERNELS,
     #[cfg(feature = "full")]
     super::draw_token::KERNELS,
+    #[cfg(feature = "full")]
+    super::gated_conv::KERNELS,
     super::gather::KERNELS,
     super::gather_nd::KERNELS,
     super::gemm::KERNELS,

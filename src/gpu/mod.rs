@@ -33,6 +33,8 @@ pub mod epilogue;
 pub mod families;
 #[cfg(feature = "full")]
 pub mod faults;
+#[cfg(feature = "full")]
+pub mod gated_conv;
 pub mod gather;
 pub mod gather_nd;
 pub mod gemm;

@@ -67,6 +67,11 @@ const CHECKS: &[Check] = &[
     few_bit("fewbit.Linear", &[("transposed", 1)], &[&[3, 43], &[35, 43]]),
     dense("Conv", &[], &[&[1, 5, 9, 11], &[10, 5, 3, 3], &[10]]),
     dense("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
+    // Input 3 is absent, those behind it are masks.
+    #[cfg(feature = "full")]
+    dense(GATED, &[], &[&[2, 5, 9, 11], &[14, 5, 3, 3], &[14], &[], &[2, 14, 1, 1], &[2, 5, 1, 1]]),
+    #[cfg(feature = "full")]
+    few_bit(GATED, &[], &[&[2, 5, 9, 11], &[14, 5, 3, 3], &[14], &[], &[2, 14, 1, 1], &[2, 5, 1, 1]]),
     few_bit("Conv", &[], &[&[1, 5, 9, 11], &[10, 5, 3, 3], &[10]]),
     few_bit("Conv", &[("group", 5)], &[&[1, 5, 9, 11], &[5, 1, 3, 3]]),
     dense("ConvTranspose", &[], &[&[1, 5, 6, 7], &[5, 9, 3, 3]]),
@@ -107,6 +112,9 @@ const DRAWN: &str = "fewbit.DrawToken";
 /// Not at the border of two tokens.
 #[cfg(feature = "full")]
 const DRAW: Draw = Draw { inverse_temperature: 1.25, top_k: 500, top_p: 0.9, min_p: 0.2, uniform: 0.40123 };
+
+#[cfg(feature = "full")]
+const GATED: &str = "fewbit.GatedConv";
 
 #[cfg(feature = "full")]
 const CACHED: &str = "fewbit.CachedAttention";
@@ -164,11 +172,23 @@ async fn run(device: &Arc<GpuDevice>, check: &Check) -> Result<String> {
             ids.push(Some(graph.add_input("p", DType::I64, dims)));
             continue;
         }
+        #[cfg(feature = "full")]
+        if shape.is_empty() {
+            types.push(None);
+            ids.push(None);
+            continue;
+        }
         types.push(Some(TensorType::new(DType::F32, *shape)));
         #[cfg(feature = "full")]
         if *operator == DRAWN && i == 1 {
             inputs.push(DRAW.tensor()?);
             ids.push(Some(graph.add_input("draw", DType::F32, vec![Dim::Known(5)])));
+            continue;
+        }
+        #[cfg(feature = "full")]
+        if *operator == GATED && i > 3 {
+            inputs.push(mask(shape)?);
+            ids.push(Some(graph.add_input("mask", DType::F32, shape.iter().map(|&d| Dim::Known(d)).collect())));
             continue;
         }
         if check.few_bit && i == 1 {
@@ -184,6 +204,7 @@ async fn run(device: &Arc<GpuDevice>, check: &Check) -> Result<String> {
     let (name, op) = (operator.to_string(), operator.to_string());
     let node = Node { name, op, inputs: ids, outputs: graph.outputs.iter().copied().map(Some).collect(), attrs };
     let output = infer(&Infer { node: &node, types: types.clone(), values: vec![None; shapes.len()] })?;
+    types.retain(Option::is_some);
     types.extend(output.into_iter().take(count).map(Some));
     graph.nodes.push(node);
 
@@ -216,6 +237,13 @@ fn sample(shape: &[usize], seed: usize) -> Result<Tensor> {
     let count = shape.iter().product::<usize>();
     let value = |i: usize| ((i * 37 + seed * 11 + 5) % 101) as f32 / 50.5 - 1.0;
     Tensor::new(shape, &(0..count).map(value).collect::<Vec<_>>())
+}
+
+/// Every third is left out.
+#[cfg(feature = "full")]
+fn mask(shape: &[usize]) -> Result<Tensor> {
+    let count = shape.iter().product::<usize>();
+    Tensor::new(shape, &(0..count).map(|i| if i % 3 == 1 { 0.0 } else { 1.0 }).collect::<Vec<f32>>())
 }
 
 /// A 4-bit palette with a table for every three rows, and reproducible codes.

@@ -1,6 +1,6 @@
 //! A graph whose every value has a known type: what fusion passes and the scheduler work on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::{Graph, Node, ValueId, Weight};
 use crate::tensor::{Tensor, TensorType};
@@ -36,35 +36,37 @@ impl TypedGraph {
         self.graph.add_weight(name, Weight::Dense(tensor))
     }
 
-    /// Index of the node that computes each value.
-    pub fn producers(&self) -> HashMap<ValueId, usize> {
-        let nodes = self.graph.nodes.iter().enumerate();
-        nodes.flat_map(|(i, n)| n.outputs.iter().flatten().map(move |&v| (v, i))).collect()
+    /// By value: index of the node that computes it.
+    pub fn producers(&self) -> Vec<Option<usize>> {
+        let mut producers = vec![None; self.graph.values.len()];
+        for (i, node) in self.graph.nodes.iter().enumerate() {
+            node.outputs.iter().flatten().for_each(|id| producers[id.0 as usize] = Some(i));
+        }
+        producers
     }
 
-    /// How often each value is used, graph outputs included.
-    pub fn uses(&self) -> HashMap<ValueId, usize> {
-        let mut uses = HashMap::new();
+    /// By value: how often it is used, graph outputs included.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.graph.values.len()];
         let inputs = self.graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
-        for &id in inputs.chain(&self.graph.outputs) {
-            *uses.entry(id).or_insert(0) += 1;
-        }
+        inputs.chain(&self.graph.outputs).for_each(|id| uses[id.0 as usize] += 1);
         uses
     }
 
     /// Removes nodes and weights that no output depends on.
     pub fn prune(&mut self) {
-        let mut needed: HashSet<ValueId> = self.graph.outputs.iter().copied().collect();
+        let mut needed = vec![false; self.graph.values.len()];
+        self.graph.outputs.iter().for_each(|id| needed[id.0 as usize] = true);
         let mut keep = vec![false; self.graph.nodes.len()];
         for (i, node) in self.graph.nodes.iter().enumerate().rev() {
-            if node.outputs.iter().flatten().any(|id| needed.contains(id)) {
-                keep[i] = true;
-                needed.extend(node.inputs.iter().flatten());
+            keep[i] = node.outputs.iter().flatten().any(|id| needed[id.0 as usize]);
+            if keep[i] {
+                node.inputs.iter().flatten().for_each(|id| needed[id.0 as usize] = true);
             }
         }
         let mut keep = keep.iter();
         self.graph.nodes.retain(|_| *keep.next().unwrap_or(&false));
-        self.graph.weights.retain(|id, _| needed.contains(id));
+        self.graph.weights.retain(|id, _| needed[id.0 as usize]);
     }
 
     /// Replaces the nodes at `indices` by `node`, put where the last of them stood, and prunes nothing: values that the

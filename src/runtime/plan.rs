@@ -146,6 +146,8 @@ impl Plan {
         typed.prune();
         #[cfg(feature = "full")]
         let macs = typed.macs();
+        #[cfg(feature = "full")]
+        graph::fuse::gate(&mut typed);
         let on_cpu = |op: &str, i: usize| cpu::find(op).is_some_and(|k| k.encoded_inputs.contains(&i));
         if wishes.activations == Activations::Int8 {
             round_activations(&mut typed);
@@ -153,8 +155,6 @@ impl Plan {
         #[cfg_attr(not(feature = "full"), allow(unused_mut))]
         let mut plan = match device {
             Device::Cpu(threads) => {
-                #[cfg(feature = "full")]
-                graph::fuse::gate(&mut typed);
                 cpu::layout::channels_last(&mut typed);
                 let decoded = specialize::densify(&mut typed, on_cpu)?;
                 let schedule = bounded(graph::plan::schedule(typed, TensorType::bytes), limit)?;

@@ -19,8 +19,8 @@ pub fn device() -> Arc<GpuDevice> {
 /// Tables with no more cases than this are run whole.
 const FEW: usize = 60;
 
-/// The cases of a table that are run: all, or every `FEWBIT_TEST_EVERY`-th of a long table, for an adapter that compiles
-/// each pipeline for half a second. Another adapter runs them all.
+/// The cases of a table that are run: all, or every `FEWBIT_TEST_EVERY`-th of a long table, for adapters that compile each
+/// pipeline for up to a second.
 pub fn sampled<T>(cases: &[T]) -> impl Iterator<Item = &T> {
     let every =
         std::env::var("FEWBIT_TEST_EVERY").map_or(1, |every| every.parse().expect("FEWBIT_TEST_EVERY is a number"));

@@ -174,6 +174,8 @@ macro_rules! shared_tests {
             conv_dense => crate::ops::conv::dense_cases(),
             conv_few_bit => crate::ops::conv::encoded_cases(),
             conv_fused => crate::ops::conv::fused_cases(),
+            conv_gated => crate::ops::gated_conv::dense_cases(),
+            conv_gated_few_bit => crate::ops::gated_conv::encoded_cases(),
             conv_transpose => crate::ops::conv_transpose::cases(),
             conv_transpose_few_bit => crate::ops::conv_transpose::few_encoded_cases(),
             attention => crate::ops::attention::cases(),

@@ -26,6 +26,10 @@ impl Aligned {
     fn as_mut_slice(&mut self, len: usize) -> &mut [f32] {
         &mut self.data[self.start..][..len]
     }
+
+    fn as_slice(&self) -> &[f32] {
+        &self.data[self.start..]
+    }
 }
 
 thread_local! {
@@ -66,32 +70,34 @@ pub struct PanelSpan {
 /// A whole matrix `[lanes, depth]`, packed once.
 pub struct Panels {
     width: usize,
-    depth: usize,
-    data: Aligned,
+    /// A buffer each: the thread that fills it takes and clears it, while it is in that thread's cache.
+    panels: Vec<Aligned>,
 }
 
 impl Panels {
     /// Packs `source` of `lanes × depth` into panels of `width` lanes.
     pub fn new(threads: &Threads, width: usize, lanes: usize, depth: usize, source: &dyn Pack) -> Self {
-        let mut data = Aligned::default();
-        let len = lanes.div_ceil(width) * width * depth;
-        data.reserve(len);
-        threads.for_chunks(data.as_mut_slice(len), width * depth, |i, panel| {
+        let mut panels: Vec<Aligned> = Vec::new();
+        panels.resize_with(lanes.div_ceil(width), Aligned::default);
+        threads.for_chunks(&mut panels, 1, |i, panel| {
             let first = i * width;
             let lanes = width.min(lanes - first);
-            source.pack(threads.level(), PanelSpan { width, first, lanes, start: 0, depth }, panel);
+            for panel in panel {
+                panel.reserve(width * depth);
+                let span = PanelSpan { width, first, lanes, start: 0, depth };
+                source.pack(threads.level(), span, panel.as_mut_slice(width * depth));
+            }
         });
-        Panels { width, depth, data }
+        Panels { width, panels }
     }
 
     /// Steps `start .. start + depth` of the panel whose first lane is `lane`.
     pub fn panel(&self, lane: usize, start: usize, depth: usize) -> &[f32] {
-        let begin = self.data.start + (lane / self.width * self.depth + start) * self.width;
-        &self.data.data[begin..][..depth * self.width]
+        &self.panels[lane / self.width].as_slice()[start * self.width..][..depth * self.width]
     }
 
     pub fn bytes(&self) -> usize {
-        4 * self.data.data.len()
+        self.panels.iter().map(|panel| 4 * panel.data.len()).sum()
     }
 }
 

@@ -1,10 +1,14 @@
 //! Blocks with one level of scales.
 
-/// Bytes of nibbles: the low ones are the first half of a run of weights, the high ones the second.
+/// Bytes of nibbles, a multiple of eight: the low ones are the first half of a run of weights, the high ones the second. Eight at
+/// once, because the browser's build is one for size, which makes no vectors of loops.
 pub(super) fn nibbles(bytes: &[u8], codes: &mut [u8]) {
+    const LOW: u64 = 0x0f0f_0f0f_0f0f_0f0f;
     let (low, high) = codes.split_at_mut(bytes.len());
-    for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
-        (*low, *high) = (byte & 15, byte >> 4);
+    let halves = low.as_chunks_mut().0.iter_mut().zip(high.as_chunks_mut().0);
+    for (&eight, (low, high)) in bytes.as_chunks::<8>().0.iter().zip(halves) {
+        let word = u64::from_le_bytes(eight);
+        (*low, *high) = ((word & LOW).to_le_bytes(), (word >> 4 & LOW).to_le_bytes());
     }
 }
 
@@ -39,8 +43,8 @@ pub fn q5_1(block: &[u8], codes: &mut [u8]) {
 
 /// f16 scale, 32 int8; their codes count from −128.
 pub fn q8_0(block: &[u8], codes: &mut [u8]) {
-    for (code, byte) in codes.iter_mut().zip(&block[2..34]) {
-        *code = byte ^ 0x80;
+    for (codes, &eight) in codes.as_chunks_mut().0.iter_mut().zip(block[2..34].as_chunks::<8>().0) {
+        *codes = (u64::from_le_bytes(eight) ^ 0x8080_8080_8080_8080).to_le_bytes();
     }
 }
 

@@ -28,7 +28,7 @@ pub fn into_conv(m: &Matcher, index: usize, edit: &mut Edit) -> Option<Node> {
         return None;
     }
     let (weight_id, channels) = (conv.input(1)?, per_channel.len());
-    let weight = m.floats(weight_id)?;
+    let mut weight = m.typed.constant(weight_id)?.clone();
     let bias = match conv.input(2) {
         Some(id) => m.floats(id)?.to_vec(),
         None => vec![0.0; channels],
@@ -37,13 +37,12 @@ pub fn into_conv(m: &Matcher, index: usize, edit: &mut Edit) -> Option<Node> {
         return None;
     }
 
-    let scaled = scale_channels(conv, weight, m.shape(weight_id)?, &per_channel)?;
+    scale_channels(conv, weight.slice_mut().ok()?, m.shape(weight_id)?, &per_channel)?;
     let shifted: Vec<f32> = bias.iter().zip(&per_channel).map(|(&b, (s, t))| (f64::from(b) * s + t) as f32).collect();
     let mut node = conv.clone();
     node.outputs = root.outputs.clone();
     node.inputs.resize(3, None);
-    node.inputs[1] =
-        Some(edit.constant(format!("{}.weight", conv.name), Tensor::new(m.shape(weight_id)?, &scaled).ok()?));
+    node.inputs[1] = Some(edit.constant(format!("{}.weight", conv.name), weight));
     node.inputs[2] = Some(edit.constant(format!("{}.bias", conv.name), Tensor::new(vec![channels], &shifted).ok()?));
     Some(node)
 }
@@ -73,8 +72,8 @@ fn channel_values(m: &Matcher, id: ValueId, channels: usize, rank: usize) -> Opt
     (shape.len() <= rank && only_channels).then(|| values.to_vec())
 }
 
-/// Weights `[out, in/group, …]` (`Conv`) or `[in, out/group, …]` (`ConvTranspose`) with every output channel scaled.
-fn scale_channels(conv: &Node, weight: &[f32], shape: &[usize], per_channel: &[(f64, f64)]) -> Option<Vec<f32>> {
+/// Scales every output channel of weights `[out, in/group, …]` (`Conv`) or `[in, out/group, …]` (`ConvTranspose`).
+fn scale_channels(conv: &Node, weight: &mut [f32], shape: &[usize], per_channel: &[(f64, f64)]) -> Option<()> {
     let channels = per_channel.len();
     let inner: usize = shape.iter().skip(2).product();
     let (ins, outs) = (*shape.first()?, *shape.get(1)?);
@@ -91,10 +90,9 @@ fn scale_channels(conv: &Node, weight: &[f32], shape: &[usize], per_channel: &[(
         }
         _ => return None,
     };
-    let mut scaled = weight.to_vec();
-    for (i, weights) in scaled.chunks_mut(run.max(1)).enumerate() {
+    for (i, weights) in weight.chunks_mut(run.max(1)).enumerate() {
         let scale = per_channel[channel_of(i)].0;
         weights.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
     }
-    Some(scaled)
+    Some(())
 }

@@ -1,5 +1,6 @@
 //! The change a pass makes.
 
+use super::Index;
 use crate::graph::{Attrs, Node, TypedGraph, ValueId};
 use crate::tensor::{Tensor, TensorType};
 
@@ -34,16 +35,21 @@ impl Edit {
         ValueId(self.next as u32 - 1)
     }
 
-    /// Puts `node` in the place of the one at `at`, after what it needs.
-    pub fn apply(self, typed: &mut TypedGraph, at: usize, node: Node) {
+    /// Puts `node` in the place of the one at `at`, after what it needs; where it stands then.
+    pub fn apply(self, typed: &mut TypedGraph, index: &mut Index, at: usize, node: Node) -> usize {
         for (name, tensor) in self.constants {
             typed.add_constant(name, tensor);
         }
-        typed.graph.nodes[at] = node;
+        let added = self.nodes.len();
         for (i, (node, ty)) in self.nodes.into_iter().enumerate() {
             typed.types.push(Some(ty));
             typed.graph.add_value(node.name.clone());
             typed.graph.nodes.insert(at + i, node);
         }
+        if added > 0 {
+            *index = Index::of(typed);
+        }
+        index.replace(typed, at + added, node);
+        at + added
     }
 }

@@ -70,9 +70,9 @@ pub fn scale(m: &Matcher, index: usize, edit: &mut Edit) -> Option<Node> {
     let columns = *m.shape(product)?.last()?;
     let row = row_values(m, constant, columns, m.shape(product)?.len())?;
     let weight_id = linear.input(1)?;
-    let weight = m.floats(weight_id)?;
-    let depth = weight.len().checked_div(columns)?.max(1);
-    let mut scaled = weight.to_vec();
+    let mut weight = m.typed.constant(weight_id)?.clone();
+    let scaled = weight.slice_mut::<f32>().ok()?;
+    let depth = scaled.len().checked_div(columns)?.max(1);
     match linear.attrs.flag("transposed") {
         true => scaled.chunks_mut(depth).zip(&row).for_each(|(column, s)| column.iter_mut().for_each(|w| *w *= s)),
         false => scaled.chunks_mut(columns.max(1)).for_each(|all| all.iter_mut().zip(&row).for_each(|(w, s)| *w *= s)),
@@ -80,8 +80,7 @@ pub fn scale(m: &Matcher, index: usize, edit: &mut Edit) -> Option<Node> {
 
     let mut node = linear.clone();
     node.outputs = root.outputs.clone();
-    node.inputs[1] =
-        Some(edit.constant(format!("{}.weight", linear.name), Tensor::new(m.shape(weight_id)?, &scaled).ok()?));
+    node.inputs[1] = Some(edit.constant(format!("{}.weight", linear.name), weight));
     if let Some(old) = linear.input(2) {
         let bias: Vec<f32> = m.floats(old)?.iter().zip(&row).map(|(a, b)| a * b).collect();
         node.inputs[2] = Some(edit.constant(format!("{}.bias", linear.name), Tensor::new(vec![columns], &bias).ok()?));

@@ -1,21 +1,15 @@
 //! What patterns ask of a graph.
 
-use std::collections::HashMap;
-
+use super::Index;
 use crate::graph::{Attrs, Node, TypedGraph, ValueId};
 use crate::tensor::DType;
 
 pub struct Matcher<'a> {
     pub typed: &'a TypedGraph,
-    producers: HashMap<ValueId, usize>,
-    uses: HashMap<ValueId, usize>,
+    pub index: &'a Index,
 }
 
 impl<'a> Matcher<'a> {
-    pub fn new(typed: &'a TypedGraph) -> Self {
-        Matcher { typed, producers: typed.producers(), uses: typed.uses() }
-    }
-
     pub fn node(&self, index: usize) -> &'a Node {
         &self.typed.graph.nodes[index]
     }
@@ -26,7 +20,7 @@ impl<'a> Matcher<'a> {
     }
 
     pub fn producer(&self, id: ValueId) -> Option<&'a Node> {
-        self.producers.get(&id).map(|&i| self.node(i))
+        self.index.producer(id).map(|i| self.node(i))
     }
 
     /// Like `made_by`, when nothing else uses the value: only then may a pattern swallow it.
@@ -35,7 +29,7 @@ impl<'a> Matcher<'a> {
     }
 
     pub fn used_once(&self, id: ValueId) -> bool {
-        self.uses.get(&id) == Some(&1)
+        self.index.uses(id) == 1
     }
 
     pub fn shape(&self, id: ValueId) -> Option<&'a [usize]> {

@@ -11,12 +11,14 @@ mod edit;
 mod elementwise;
 #[cfg(feature = "full")]
 mod gated;
+mod index;
 mod layer_norm;
 mod linear;
 mod matcher;
 mod residual;
 
 use edit::Edit;
+use index::Index;
 use matcher::Matcher;
 
 use super::{Node, TypedGraph};
@@ -41,7 +43,7 @@ const PASSES: &[Pass] = &[
     residual::residual,
 ];
 
-/// For the CPU alone, after the others: what it does not compute then does not show in a graph.
+/// After the others: what is not computed then does not show in a graph.
 #[cfg(feature = "full")]
 const GATES: &[Pass] = &[gated::filters, gated::bent, gated::channels];
 
@@ -58,21 +60,18 @@ pub fn gate(typed: &mut TypedGraph) {
 
 fn apply(passes: &[Pass], typed: &mut TypedGraph) {
     for pass in passes {
-        let mut index = 0;
-        while let Some((at, node, edit)) = first(typed, *pass, index) {
-            let before = typed.graph.nodes.len();
-            edit.apply(typed, at, node);
-            typed.prune();
-            index = (at + typed.graph.nodes.len()).saturating_sub(before);
+        let mut index = Index::of(typed);
+        let mut at = 0;
+        while at < typed.graph.nodes.len() {
+            let mut edit = Edit::new(typed);
+            // Nodes that fell away stay where they were until the pass is through.
+            let is_there = !typed.graph.nodes[at].outputs.is_empty();
+            let found = is_there.then(|| pass(&Matcher { typed, index: &index }, at, &mut edit)).flatten();
+            match found {
+                Some(node) => at = edit.apply(typed, &mut index, at, node),
+                None => at += 1,
+            }
         }
+        typed.prune();
     }
-}
-
-/// The first match of a pass at or after node `from`.
-fn first(typed: &TypedGraph, pass: Pass, from: usize) -> Option<(usize, Node, Edit)> {
-    let matcher = Matcher::new(typed);
-    (from..typed.graph.nodes.len()).find_map(|i| {
-        let mut edit = Edit::new(typed);
-        pass(&matcher, i, &mut edit).map(|node| (i, node, edit))
-    })
 }
