@@ -1,14 +1,16 @@
 //! A model that deltas are put on.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::{Change, Delta, LowRank, Names, branch, identity};
 use crate::cpu::Threads;
 use crate::graph::{Graph, ValueId, Weight};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Tensor, TensorType};
+use crate::weights::{Encoded, HalfFloat};
 use crate::{Error, Result};
 
 /// The graph as it was loaded. Nothing here writes to its tensors.
@@ -37,7 +39,8 @@ impl Base {
     /// costs the memory of what it changes.
     ///
     /// A weight of few bits that low-rank updates alone change, and linear layers alone use, keeps its bits, and the updates
-    /// stand beside it; any other change makes it a dense f32 tensor.
+    /// stand beside it; any other change makes it a dense f32 tensor. One in half precision stays so, if it then has room for
+    /// the sums.
     ///
     /// `Error::Usage` for a delta of another base, or one whose tensors are not the base's.
     pub fn apply(&self, deltas: &[&Delta], threads: &Threads) -> Result<Graph> {
@@ -65,14 +68,14 @@ impl Base {
             }
             None => true,
         });
-        let done: Mutex<Vec<(ValueId, Result<Tensor>)>> = Mutex::default();
+        let done: Mutex<Vec<(ValueId, Result<Weight>)>> = Mutex::default();
         threads.for_each(changes.into_iter().collect(), |(id, changes)| {
             let changed = self.changed(id, &changes);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((id, changed));
         });
         let mut graph = self.graph.clone();
-        for (id, tensor) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            graph.weights.insert(id, Weight::Dense(tensor?));
+        for (id, weight) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            graph.weights.insert(id, weight?);
         }
         branch::add(&mut graph, &branches)?;
         Ok(graph)
@@ -108,19 +111,23 @@ impl Base {
     }
 
     /// The weight with its changes.
-    fn changed(&self, id: ValueId, changes: &[&Change]) -> Result<Tensor> {
+    fn changed(&self, id: ValueId, changes: &[&Change]) -> Result<Weight> {
         let whole = changes.iter().rev().find_map(|change| match change {
             Change::Whole(tensor) => Some(tensor.clone()),
             _ => None,
         });
+        let mut in_halves = false;
         let from = match (whole, self.graph.weights.get(&id)) {
             (Some(whole), _) => whole,
             (None, Some(Weight::Dense(tensor))) => tensor.clone(),
-            (None, Some(Weight::Encoded(encoded))) => encoded.to_dense()?,
+            (None, Some(Weight::Encoded(encoded))) => {
+                in_halves = matches!(**encoded, Encoded::HalfFloat(_));
+                encoded.to_dense()?
+            }
             (None, None) => return Err(Error::Usage(format!("value {} is no weight", id.0))),
         };
         if changes.iter().all(|change| matches!(change, Change::Whole(_))) {
-            return Ok(from);
+            return Ok(Weight::Dense(from));
         }
         let dtype = from.dtype();
         let mut sum = match dtype {
@@ -129,7 +136,13 @@ impl Base {
         };
         let values = sum.slice_mut::<f32>()?;
         changes.iter().for_each(|change| change.add(values));
-        round(sum, dtype)
+        if in_halves {
+            let halves = round(sum.clone(), DType::F16)?;
+            if are_finite(halves.slice()?) {
+                return Ok(Weight::Encoded(Arc::new(HalfFloat::of(&halves)?.into())));
+            }
+        }
+        round(sum, dtype).map(Weight::Dense)
     }
 }
 
@@ -138,11 +151,21 @@ pub fn is_changed_in_f32(dtype: DType) -> bool {
     matches!(dtype, DType::F32 | DType::F16 | DType::BF16)
 }
 
+/// By the largest exponent: a comparison of integers, eight at once.
+fn are_finite(halves: &[f16]) -> bool {
+    let size = |half: &f16| (half.to_bits() & 0x7fff).cast_signed();
+    halves.iter().map(size).fold(0, i16::max) < f16::INFINITY.to_bits().cast_signed()
+}
+
 /// An f32 tensor in the type that its weight had.
 pub fn round(tensor: Tensor, dtype: DType) -> Result<Tensor> {
     let values = tensor.slice::<f32>()?;
     match dtype {
-        DType::F16 => Tensor::new(tensor.shape(), &values.iter().map(|&v| f16::from_f32(v)).collect::<Vec<_>>()),
+        DType::F16 => {
+            let mut halves = Tensor::zeros(TensorType::new(DType::F16, tensor.shape()))?;
+            halves.slice_mut::<f16>()?.convert_from_f32_slice(values);
+            Ok(halves)
+        }
         DType::BF16 => Tensor::new(tensor.shape(), &values.iter().map(|&v| bf16::from_f32(v)).collect::<Vec<_>>()),
         DType::F32 => Ok(tensor),
         other => Err(Error::Unsupported(format!("a change of a tensor of {}", other.name()))),

@@ -58,6 +58,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next bits, at least `WINDOW` of them.
+    #[inline]
     fn window(&self) -> u64 {
         let (byte, bit) = ((self.at / 8) as usize, self.at % 8);
         let rest = self.bytes.get(byte..).unwrap_or(&[]);
@@ -68,6 +69,7 @@ impl<'a> Reader<'a> {
         word >> bit
     }
 
+    #[inline]
     pub fn bit(&mut self) -> bool {
         let bit = self.window() & 1;
         self.at += 1;
@@ -75,7 +77,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The next gap; `k` up to `MAX_PARAMETER`. Saturates, so that an absurd one lies beyond any tensor.
+    #[inline]
     pub fn gap(&mut self, k: u32) -> u64 {
+        let word = self.window();
+        let ones = word.trailing_ones();
+        if ones + 1 + k > WINDOW {
+            return self.long_gap(k);
+        }
+        self.at += u64::from(ones + 1 + k);
+        u64::from(ones) << k | word >> (ones + 1) & ((1 << k) - 1)
+    }
+
+    /// One that a window may not hold.
+    fn long_gap(&mut self, k: u32) -> u64 {
         let mut quotient = 0u64;
         loop {
             let ones = self.window().trailing_ones().min(WINDOW);

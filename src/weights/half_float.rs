@@ -1,6 +1,7 @@
 //! IEEE half precision storage of a weight that the graph sees as f32.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 use super::encoding::{Encoding, Stored};
 use super::parts::{check_part, matrix};
@@ -27,6 +28,9 @@ impl HalfFloat {
         let shape = tensor.shape().to_vec();
         let (rows, cols) = matrix(&shape)?;
         let padded = cols.next_multiple_of(2);
+        if padded == cols {
+            return Self::new(shape, tensor.reshaped([rows, cols])?);
+        }
         let mut values = Tensor::zeros(TensorType::new(DType::F16, [rows, padded]))?;
         if cols > 0 {
             let from = tensor.slice::<f16>()?.chunks_exact(cols);
@@ -57,9 +61,7 @@ impl Encoding for HalfFloat {
     fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
         let stride = self.values.shape()[1];
         let values: &[f16] = bytemuck::cast_slice(self.values.bytes());
-        for (v, h) in out.iter_mut().zip(&values[row * stride + col..]) {
-            *v = h.to_f32();
-        }
+        values[row * stride + col..][..out.len()].convert_to_f32_slice(out);
     }
 
     fn fields(&self) -> Vec<(&'static str, usize)> {

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::Result;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{DType, Shape, Tensor, TensorType};
 
 /// Declares `Encoded` with one variant per encoding and the word that names it in files.
 macro_rules! encodings {
@@ -190,14 +190,10 @@ impl Encoded {
 
     /// The whole weight as f32: for tests, `inspect` and operators that have no few-bit kernel.
     pub fn to_dense(&self) -> Result<Tensor> {
-        let (rows, cols) = (self.rows(), self.cols());
-        let mut data = vec![0f32; rows * cols];
-        if cols > 0 {
-            for (row, out) in data.chunks_exact_mut(cols).enumerate() {
-                self.as_encoding().decode(row, 0, out);
-            }
-        }
-        Tensor::new(self.shape(), &data)
+        let mut dense = Tensor::zeros(TensorType::new(DType::F32, self.shape()))?;
+        let rows = dense.slice_mut()?.chunks_exact_mut(self.cols().max(1));
+        rows.enumerate().for_each(|(row, out)| self.as_encoding().decode(row, 0, out));
+        Ok(dense)
     }
 }
 

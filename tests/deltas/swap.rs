@@ -7,6 +7,7 @@ use fewbit::deltas::{Base, Change, Delta, LowRank, Rows, Sparse, Ternary, make};
 use fewbit::graph::{Dim, Graph, Model, Weight};
 use fewbit::runtime::{Device, Session};
 use fewbit::tensor::{DType, Tensor};
+use fewbit::weights::Encoded;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -188,7 +189,8 @@ fn deltas_commute() {
     assert_ne!(bytes(&[&one, &two]), bytes(&[&two, &one]));
 }
 
-/// Weights in f16 keep their type, and few-bit ones that something else than low rank changes become f32.
+/// Weights in f16 keep their type while they have room for the sums, and few-bit ones that something else than low rank changes
+/// become f32.
 #[test]
 fn types_of_changed_weights() {
     let mut rng = StdRng::seed_from_u64(7);
@@ -199,16 +201,36 @@ fn types_of_changed_weights() {
     base.weights.insert(second, encoded);
     let half: Vec<half::f16> = named(&base, "first.weight").iter().map(|&v| half::f16::from_f64(v)).collect();
     base.weights.insert(first, Weight::Dense(Tensor::new([37, 29], &half).unwrap()));
-    let sparse = |shape: [usize; 2]| Change::Sparse(Sparse::new(shape.to_vec(), &[7], &[0.5]).unwrap());
-    let graph = apply(&base, &[&delta([("first.weight", sparse([37, 29])), ("second.weight", sparse([11, 37]))])]);
+    let sparse = |shape: [usize; 2], v: f32| Change::Sparse(Sparse::new(shape.to_vec(), &[7], &[v]).unwrap());
+    let deltas = [delta([("first.weight", sparse([37, 29], 0.5)), ("second.weight", sparse([11, 37], 0.5))])];
+    let graph = apply(&base, &[&deltas[0]]);
     let changed = graph.weights[&first].dense().unwrap().slice::<half::f16>().unwrap().to_vec();
     for (i, (changed, half)) in changed.iter().zip(&half).enumerate() {
         let expected = if i == 7 { half::f16::from_f32(half.to_f32() + 0.5) } else { *half };
         assert_eq!(*changed, expected);
     }
-    let dense = graph.weights[&second].dense().unwrap();
-    assert_eq!((dense.dtype(), dense.len()), (DType::F32, 11 * 37));
-    assert!((named(&graph, "second.weight")[7] - named(&base, "second.weight")[7] - 0.5).abs() < 1e-6);
+    let before = named(&base, "second.weight");
+    let sum = |i: usize, v: f32| before[i] as f32 + if i == 7 { v } else { 0.0 };
+    assert!(matches!(&graph.weights[&second], Weight::Encoded(encoded) if matches!(**encoded, Encoded::HalfFloat(_))));
+    for (i, value) in named(&graph, "second.weight").into_iter().enumerate() {
+        assert_eq!(value, half::f16::from_f32(sum(i, 0.5)).to_f64());
+    }
+
+    let is_dense = |graph: &Graph, v: f32| {
+        let dense = graph.weights[&second].dense().unwrap();
+        assert_eq!((dense.dtype(), dense.len()), (DType::F32, 11 * 37));
+        named(graph, "second.weight")
+            .into_iter()
+            .enumerate()
+            .for_each(|(i, value)| assert_eq!(value as f32, sum(i, v)));
+    };
+    is_dense(&apply(&base, &[&delta([("second.weight", sparse([11, 37], 1e5))])]), 1e5);
+    let mut few = Model { graph: base.clone(), ..Model::default() };
+    let rules = Rules::parse(&["affine:4:group=16".into()], None, None).unwrap();
+    compress(&mut few, &rules, &[], &Device::cpu(1).unwrap(), |_| ()).unwrap();
+    let graph = apply(&few.graph, &[&deltas[0]]);
+    assert_eq!(graph.weights[&second].dense().unwrap().dtype(), DType::F32);
+    assert!((named(&graph, "second.weight")[7] - named(&few.graph, "second.weight")[7] - 0.5).abs() < 1e-6);
 }
 
 #[test]
