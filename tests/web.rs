@@ -125,6 +125,16 @@ async fn channels_last_on_wasm_simd() {
     }
 }
 
+/// Not in the small build.
+#[cfg(feature = "full")]
+#[wasm_bindgen_test]
+async fn gated_few_bit_products_on_webgpu() {
+    let device = Device::gpu_async().await.expect("WebGPU; webdriver.json turns a software adapter on");
+    let dense = ops::gated_conv::dense_cases().into_iter().step_by(23);
+    let encoded = ops::gated_conv::encoded_cases().into_iter().step_by(5);
+    check(&device, "webgpu, conv gated", "gpu", &dense.chain(encoded).collect::<Vec<_>>()).await;
+}
+
 #[wasm_bindgen_test]
 async fn products_on_webgpu() {
     let device = Device::gpu_async().await.expect("WebGPU; webdriver.json turns a software adapter on");
