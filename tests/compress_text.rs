@@ -6,14 +6,15 @@
 #[path = "decoder/weights.rs"]
 mod weights;
 
-use fewbit::compress::{Rules, Sample, TensorReport, compress};
+use fewbit::compress::{Rules, Sample, TensorReport, compress, tune};
 use fewbit::formats::gguf;
 use fewbit::graph::{Model, Weight};
 use fewbit::models::llama::{self, Config, Gate};
 use fewbit::models::rope::{Rope, Scaling};
 use fewbit::runtime::{Device, Session};
-use fewbit::tasks::windows;
+use fewbit::tasks::{lessons, windows};
 use fewbit::tensor::Tensor;
+use fewbit::weights::Encoded;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use weights::{Sizes, random_weights};
@@ -129,4 +130,49 @@ fn what_cannot_be_calibrated_says_so() {
     assert!(message(windows(&model, "12 34")).contains("tokenizer"));
     model.graph.inputs.pop();
     assert!(message(windows(&model, "12 34")).contains("decoders"));
+}
+
+/// What training changes is seen on a text that it has not seen: outputs come nearer to the float model's, codes stay.
+#[test]
+fn training_brings_the_model_nearer() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let model = decoder(&mut random);
+    let lessons = lessons(&model, &text(&mut random, 1600)).unwrap();
+    let (seen, unseen) = lessons.split_at(lessons.len() * 3 / 4);
+    let exact = logits(&model, unseen);
+    for encoding in ["palette:2:scale", "palette:4:dim=2:group=16"] {
+        let (before, _) = compressed(&model, encoding, &[]);
+        let mut after = before.clone();
+        let divergences = tune(&mut after, &model, seen, 4, &Device::cpu(2).unwrap(), || ()).unwrap();
+        let [first, last] = [&before, &after].map(|m| error(&exact, &logits(m, unseen)));
+        println!("{encoding}: {first:.5} before, {last:.5} after; divergences {divergences:?}");
+        assert!(last < 0.75 * first, "{encoding}: {last} against {first}");
+        assert!(divergences.len() == 4 && divergences[3] < divergences[0]);
+        for (id, weight) in &before.graph.weights {
+            let codes = |weight: &Weight| match weight {
+                Weight::Encoded(encoded) => match &**encoded {
+                    Encoded::Palette(palette) => Some(palette.codes().bytes().to_vec()),
+                    _ => None,
+                },
+                Weight::Dense(_) => None,
+            };
+            assert_eq!(codes(weight), codes(&after.graph.weights[id]));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_says_so() {
+    let mut random = StdRng::seed_from_u64(rand::random());
+    let model = decoder(&mut random);
+    let samples = lessons(&model, "1234567").unwrap();
+    let device = Device::cpu(1).unwrap();
+    let mut other = model.clone();
+    let refused = tune(&mut other, &model, &[], 1, &device, || ());
+    assert!(refused.is_err_and(|e| e.to_string().contains("--calibrate")));
+    other.graph.nodes.iter_mut().filter(|n| n.op == "Swish").for_each(|n| n.op = "Sigmoid".into());
+    let refused = tune(&mut other, &model, &samples, 1, &device, || ());
+    assert!(refused.is_err_and(|e| e.to_string().contains("`Sigmoid`")));
 }

@@ -37,6 +37,10 @@ pub struct Options {
     /// for a language model a file of text; for a model of speech a sound file or a folder of them
     #[arg(long, value_name = "DIR|FILE")]
     calibrate: Option<PathBuf>,
+    /// Then train tables, scales, norms and biases, PASSES times over the text to calibrate with, until the model says what
+    /// the source says. Language models only; palettes are the encodings with something to train
+    #[arg(long, requires = "calibrate", value_name = "PASSES", default_value_t = 0)]
+    tune: usize,
     /// Only weights whose name matches
     #[arg(long, value_name = "REGEX")]
     include: Option<String>,
@@ -56,6 +60,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let device = global.device()?;
     let mut model = models::open(&options.source)?;
     options.manifest.apply(&mut model)?;
+    let source = (options.tune > 0).then(|| model.clone());
     let samples = match &options.calibrate {
         Some(path) => calibration(path, &model, &device)?,
         None => Vec::new(),
@@ -65,6 +70,10 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let removed = compress::narrow(&mut model, &cuts, |name| rules.allows(name), &samples, &device, || watched.inc(1))?;
     watched.finish_and_clear();
     let reports = if options.weights.is_empty() { Vec::new() } else { encode(&mut model, &rules, &samples, &device)? };
+    let divergences = match &source {
+        Some(source) => tune(&mut model, source, options, &device)?,
+        None => Vec::new(),
+    };
     let bytes = models::save(&model, &options.output)?;
     let bits = models::bits_per_weight(&model);
     let ratio = before as f64 / bytes.max(1) as f64;
@@ -73,6 +82,9 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
         if !removed.is_empty() {
             result["cut"] = removed.iter().map(Cut::of).map(|cut| json!(cut)).collect();
         }
+        if source.is_some() {
+            result["divergence"] = json!(divergences);
+        }
         return print::json(&result);
     }
     if !removed.is_empty() {
@@ -80,6 +92,9 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     }
     if !reports.is_empty() {
         print_tensors(&reports)?;
+    }
+    for (pass, divergence) in divergences.iter().enumerate() {
+        print::line(&format!("pass {}: {divergence:.4} nats from what the source says", pass + 1))?;
     }
     let name = options.output.display();
     print::line(&format!("{name}: {bytes} bytes, {ratio:.2} times smaller, {bits:.3} bits per weight"))
@@ -105,6 +120,19 @@ fn encode(model: &mut Model, rules: &Rules, samples: &[Sample], device: &Device)
     })?;
     weights.finish_and_clear();
     Ok(reports)
+}
+
+/// Trains what the codes leave; the mean divergence of each pass.
+fn tune(model: &mut Model, source: &Model, options: &Options, device: &Device) -> Result<Vec<f64>> {
+    let hears = model.manifest.task.as_deref() == Some(crate::models::speech::TASK);
+    let file = options.calibrate.as_deref().filter(|path| path.is_file() && !hears);
+    let file =
+        file.ok_or_else(|| Error::Usage("--tune trains language models, with --calibrate FILE of text".into()))?;
+    let samples = lessons(file, source)?;
+    let steps = print::progress("training steps", (options.tune * samples.len()) as u64);
+    let divergences = compress::tune(model, source, &samples, options.tune, device, || steps.inc(1))?;
+    steps.finish_and_clear();
+    Ok(divergences)
 }
 
 /// What was left out of a layer, as JSON has it.
@@ -171,8 +199,22 @@ fn windows(_: &Path, _: &Model) -> Result<Vec<Sample>> {
 
 #[cfg(feature = "text")]
 fn windows(file: &Path, model: &Model) -> Result<Vec<Sample>> {
-    let text = std::fs::read_to_string(file).map_err(|e| Error::io(file.display().to_string(), e))?;
-    crate::tasks::windows(model, &text)
+    crate::tasks::windows(model, &text(file)?)
+}
+
+#[cfg(not(feature = "text"))]
+fn lessons(file: &Path, model: &Model) -> Result<Vec<Sample>> {
+    windows(file, model)
+}
+
+#[cfg(feature = "text")]
+fn lessons(file: &Path, model: &Model) -> Result<Vec<Sample>> {
+    crate::tasks::lessons(model, &text(file)?)
+}
+
+#[cfg(feature = "text")]
+fn text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| Error::io(file.display().to_string(), e))
 }
 
 /// A sound file, or every one of a folder.

@@ -78,16 +78,17 @@ fn cached_attention(call: &mut Call) -> Result<()> {
 }
 
 /// Rotary position embedding (Su et al. 2021) of the first `2 · half` elements of a head.
-struct Turn<'a> {
-    half: usize,
-    interleaved: bool,
+pub struct Turn<'a> {
+    pub half: usize,
+    /// Pairs that turn are neighbours; else `half` apart.
+    pub interleaved: bool,
     /// `[tokens, half]`
-    cos: &'a [f32],
-    sin: &'a [f32],
+    pub cos: &'a [f32],
+    pub sin: &'a [f32],
 }
 
 impl Turn<'_> {
-    fn apply(&self, token: usize, head: &mut [f32]) {
+    pub fn apply(&self, token: usize, head: &mut [f32]) {
         let at = token * self.half;
         for (i, (cos, sin)) in self.cos[at..][..self.half].iter().zip(&self.sin[at..]).enumerate() {
             let (a, b) = if self.interleaved { (2 * i, 2 * i + 1) } else { (i, i + self.half) };

@@ -62,4 +62,4 @@ pub use language::Language;
 #[cfg(all(feature = "audio", feature = "cli"))]
 pub use sound_windows::sound_windows;
 #[cfg(all(feature = "text", feature = "cli"))]
-pub use windows::windows;
+pub use windows::{lessons, windows};

@@ -8,12 +8,21 @@ use crate::{Error, Result};
 
 /// Tokens of a window, unless the model was made for fewer.
 const WINDOW: usize = 512;
-/// One of so many tokens gets logits: they are large, and neighbours tell much the same.
+/// One of so many tokens gets logits in calibration: they are large, and neighbours tell much the same.
 const KEPT: usize = 8;
 
 /// Cuts a text into windows of tokens, the rest left out; a text shorter than one is one. Fails if the model is no decoder
 /// with a tokenizer, or if the text is empty.
 pub fn windows(model: &Model, text: &str) -> Result<Vec<Sample>> {
+    cut(model, text, KEPT)
+}
+
+/// The same with logits for every token, to be trained on.
+pub fn lessons(model: &Model, text: &str) -> Result<Vec<Sample>> {
+    cut(model, text, 1)
+}
+
+fn cut(model: &Model, text: &str, kept: usize) -> Result<Vec<Sample>> {
     let names: Vec<&str> = model.graph.inputs.iter().map(|&id| model.graph.value(id).name.as_str()).collect();
     let order: Option<Vec<usize>> = names.iter().map(|name| INPUTS.iter().position(|input| input == name)).collect();
     let order = order.filter(|order| order.len() == INPUTS.len());
@@ -28,7 +37,7 @@ pub fn windows(model: &Model, text: &str) -> Result<Vec<Sample>> {
     let one = |tokens: &[u32]| -> Result<Sample> {
         let mut tokens = tokens.to_vec();
         tokens[0] = begin.unwrap_or(tokens[0]);
-        let inputs = decoder::inputs(&[&tokens], 0, (KEPT / 2..tokens.len()).step_by(KEPT))?;
+        let inputs = decoder::inputs(&[&tokens], 0, (kept / 2..tokens.len()).step_by(kept))?;
         Ok(order.iter().map(|&i| inputs[i].clone()).collect())
     };
     tokens.chunks_exact(window).map(one).collect()

@@ -173,9 +173,14 @@ impl Encoding for Palette {
     fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
         let (codes, table) = (self.row_codes(row), self.row_table(row));
         let lane = row % self.dim;
+        let group = self.scale.as_ref().map_or(usize::MAX, |s| s.group);
+        let mut factor = self.scale_of(row, col);
         for (i, v) in out.iter_mut().enumerate() {
+            if (col + i).is_multiple_of(group) {
+                factor = self.scale_of(row, col + i);
+            }
             let code = bits::get(codes, col + i, self.bits) as usize;
-            *v = self.scale_of(row, col + i) * table[code * self.dim + lane];
+            *v = factor * table[code * self.dim + lane];
         }
     }
 
