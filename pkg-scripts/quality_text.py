@@ -22,13 +22,16 @@ LAYERS = ["--exclude", "token_embd"]
 # Matrices whose errors weigh most get more bits.
 BACK = "ffn_down|attn_output|attn_v"
 
+WHOLE = ["token_embd=palette:4:group=64", f"{BACK}=palette:8:dim=2:group=64", "palette:6:dim=2:scale"]
+TRAINED = ["--train", "3"]
+
 # What is encoded, how, and llama.cpp's nearest figure with an importance matrix: bits or bytes, and perplexity.
 ROWS = [
     ("layers", [f"{BACK}=palette:8:dim=2:scale", "palette:6:dim=2:scale"], LAYERS, "3.44 bits (Q3_K): 52.1"),
     ("layers", ["palette:6:dim=2:scale"], LAYERS, "3.06 bits (IQ3_XXS): 77.1"),
     ("layers", [f"{BACK}=palette:6:dim=2:scale", "palette:8:dim=4:group=64"], LAYERS, "2.63 bits (Q2_K): 115.8"),
-    ("all", ["token_embd=palette:4:group=64", f"{BACK}=palette:8:dim=2:group=64", "palette:6:dim=2:scale"], [],
-     "88.2 MB (Q2_K): 45.3"),
+    ("all", WHOLE, [], "88.2 MB (Q2_K): 45.3"),
+    ("all", WHOLE, TRAINED, "88.2 MB (Q2_K): 45.3"),
 ]
 
 
@@ -39,15 +42,19 @@ def fewbit(program: str, *words) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(args: argparse.Namespace, what: str, weights: list, limits: list) -> dict:
+def encoding(weights: list, options: list) -> list:
+    return weights + [" ".join(options)] * (options is TRAINED)
+
+
+def measure(args: argparse.Namespace, what: str, weights: list, options: list) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.fewbit"
         rules = [word for rule in weights for word in ("--weights", rule)]
-        report = fewbit(args.program, "compress", MODEL, "--output", out, "--calibrate", args.calibrate, *rules, *limits)
+        report = fewbit(args.program, "compress", MODEL, "--output", out, "--calibrate", args.calibrate, *rules, *options)
         score = fewbit(args.program, "eval", "perplexity", out, "--text", args.score)
     tensors = report["tensors"]
     bits = 8 * sum(t["bytes"] for t in tensors) / sum(t["weights"] for t in tensors)
-    return {"what": what, "encoding": " ".join(weights), "bytes": report["bytes"], "bits": bits,
+    return {"what": what, "encoding": " ".join(encoding(weights, options)), "bytes": report["bytes"], "bits": bits,
             "perplexity": score["perplexity"]}
 
 
@@ -62,8 +69,8 @@ def markdown(rows: list) -> str:
         "| encoded | encoding | bits | MB | perplexity | llama.cpp |",
         "|---|---|--:|--:|--:|---|",
     ]
-    for (what, weights, _, peer), r in zip(ROWS, rows):
-        encodings = "<br>".join(f"`{rule}`" for rule in weights).replace("|", "\\|")
+    for (what, weights, options, peer), r in zip(ROWS, rows):
+        encodings = "<br>".join(f"`{rule}`" for rule in encoding(weights, options)).replace("|", "\\|")
         lines.append(f"| {what} | {encodings} | {r['bits']:.3f} | {r['bytes'] / 1e6:.1f} | {r['perplexity']:.2f} | {peer} |")
     return "\n".join([*lines, ""])
 
@@ -78,15 +85,15 @@ def main() -> None:
     args = parser.parse_args()
     lines = args.rows.read_text().splitlines() if args.rows.exists() else []
     done = {(row["what"], row["encoding"]): row for row in map(json.loads, lines)}
-    for what, weights, limits, _ in ROWS:
-        key = (what, " ".join(weights))
+    for what, weights, options, _ in ROWS:
+        key = (what, " ".join(encoding(weights, options)))
         if key in done or not args.only.search(key[1]):
             continue
-        row = done[key] = measure(args, what, weights, limits)
+        row = done[key] = measure(args, what, weights, options)
         print(json.dumps(row), flush=True)
         with args.rows.open("a") as out:
             out.write(json.dumps(row) + "\n")
-    keys = [(what, " ".join(weights)) for what, weights, _, _ in ROWS]
+    keys = [(what, " ".join(encoding(weights, options))) for what, weights, options, _ in ROWS]
     if all(key in done for key in keys):
         (ROOT / "QUALITY_TEXT.md").write_text(markdown([done[key] for key in keys]))
 

@@ -178,9 +178,9 @@ fn calibration_shrinks_the_error_of_the_outputs() {
     let calibrated = error(&["--calibrate", &folder.file("samples")]);
     assert!(calibrated < 0.5 * plain, "{calibrated} against {plain}");
     let samples = folder.file("samples");
-    let tuned = ["compress", &model, "--output", &out, "--weights", "palette:4", "--tune", "1"];
-    fails(&tuned, 2, "--calibrate");
-    fails(&[&tuned[..], &["--calibrate", &samples]].concat(), 2, "--tune trains language models");
+    let trained = ["compress", &model, "--output", &out, "--weights", "palette:4", "--train", "1"];
+    fails(&trained, 2, "--calibrate");
+    fails(&[&trained[..], &["--calibrate", &samples]].concat(), 2, "--train trains language models");
 }
 
 #[test]

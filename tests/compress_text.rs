@@ -6,7 +6,7 @@
 #[path = "decoder/weights.rs"]
 mod weights;
 
-use fewbit::compress::{Rules, Sample, TensorReport, compress, tune};
+use fewbit::compress::{Rules, Sample, TensorReport, compress, train};
 use fewbit::formats::gguf;
 use fewbit::graph::{Model, Weight};
 use fewbit::models::llama::{self, Config, Gate};
@@ -145,7 +145,7 @@ fn training_brings_the_model_nearer() {
     for encoding in ["palette:2:scale", "palette:4:dim=2:group=16"] {
         let (before, _) = compressed(&model, encoding, &[]);
         let mut after = before.clone();
-        let divergences = tune(&mut after, &model, seen, 4, &Device::cpu(2).unwrap(), || ()).unwrap();
+        let divergences = train(&mut after, &model, seen, 4, &Device::cpu(2).unwrap(), || ()).unwrap();
         let [first, last] = [&before, &after].map(|m| error(&exact, &logits(m, unseen)));
         println!("{encoding}: {first:.5} before, {last:.5} after; divergences {divergences:?}");
         assert!(last < 0.75 * first, "{encoding}: {last} against {first}");
@@ -170,9 +170,9 @@ fn what_cannot_be_trained_says_so() {
     let samples = lessons(&model, "1234567").unwrap();
     let device = Device::cpu(1).unwrap();
     let mut other = model.clone();
-    let refused = tune(&mut other, &model, &[], 1, &device, || ());
+    let refused = train(&mut other, &model, &[], 1, &device, || ());
     assert!(refused.is_err_and(|e| e.to_string().contains("--calibrate")));
     other.graph.nodes.iter_mut().filter(|n| n.op == "Swish").for_each(|n| n.op = "Sigmoid".into());
-    let refused = tune(&mut other, &model, &samples, 1, &device, || ());
+    let refused = train(&mut other, &model, &samples, 1, &device, || ());
     assert!(refused.is_err_and(|e| e.to_string().contains("`Sigmoid`")));
 }

@@ -40,7 +40,7 @@ pub struct Options {
     /// Then train tables, scales, norms and biases, PASSES times over the text to calibrate with, until the model says what
     /// the source says. Language models only; palettes are the encodings with something to train
     #[arg(long, requires = "calibrate", value_name = "PASSES", default_value_t = 0)]
-    tune: usize,
+    train: usize,
     /// Only weights whose name matches
     #[arg(long, value_name = "REGEX")]
     include: Option<String>,
@@ -60,7 +60,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     let device = global.device()?;
     let mut model = models::open(&options.source)?;
     options.manifest.apply(&mut model)?;
-    let source = (options.tune > 0).then(|| model.clone());
+    let source = (options.train > 0).then(|| model.clone());
     let samples = match &options.calibrate {
         Some(path) => calibration(path, &model, &device)?,
         None => Vec::new(),
@@ -71,7 +71,7 @@ pub fn run(global: &Global, options: &Options) -> Result<()> {
     watched.finish_and_clear();
     let reports = if options.weights.is_empty() { Vec::new() } else { encode(&mut model, &rules, &samples, &device)? };
     let divergences = match &source {
-        Some(source) => tune(&mut model, source, options, &device)?,
+        Some(source) => train(&mut model, source, options, &device)?,
         None => Vec::new(),
     };
     let bytes = models::save(&model, &options.output)?;
@@ -123,14 +123,14 @@ fn encode(model: &mut Model, rules: &Rules, samples: &[Sample], device: &Device)
 }
 
 /// Trains what the codes leave; the mean divergence of each pass.
-fn tune(model: &mut Model, source: &Model, options: &Options, device: &Device) -> Result<Vec<f64>> {
+fn train(model: &mut Model, source: &Model, options: &Options, device: &Device) -> Result<Vec<f64>> {
     let hears = model.manifest.task.as_deref() == Some(crate::models::speech::TASK);
     let file = options.calibrate.as_deref().filter(|path| path.is_file() && !hears);
     let file =
-        file.ok_or_else(|| Error::Usage("--tune trains language models, with --calibrate FILE of text".into()))?;
+        file.ok_or_else(|| Error::Usage("--train trains language models, with --calibrate FILE of text".into()))?;
     let samples = lessons(file, source)?;
-    let steps = print::progress("training steps", (options.tune * samples.len()) as u64);
-    let divergences = compress::tune(model, source, &samples, options.tune, device, || steps.inc(1))?;
+    let steps = print::progress("training steps", (options.train * samples.len()) as u64);
+    let divergences = compress::train(model, source, &samples, options.train, device, || steps.inc(1))?;
     steps.finish_and_clear();
     Ok(divergences)
 }

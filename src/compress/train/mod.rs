@@ -34,7 +34,7 @@ const WARM_UP: usize = 10;
 /// Trains `model`, made from `exact`, on every sample `passes` times, one sample a step; `progress` is called after each.
 /// The samples' outputs are logits over the last axis of the model's first output. Result: the mean divergence in each pass,
 /// in nats. `Error::Unsupported` for operators without a gradient.
-pub fn tune(
+pub fn train(
     model: &mut Model,
     exact: &Model,
     samples: &[Sample],

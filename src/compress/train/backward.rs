@@ -17,7 +17,7 @@ const OPERATORS: &[&[(&str, Gradient)]] =
 fn gradient_of(node: &Node) -> Result<Gradient> {
     let known = OPERATORS.iter().flat_map(|ops| ops.iter()).find(|(op, _)| *op == node.op);
     known.map(|(_, gradient)| *gradient).ok_or_else(|| {
-        let what = format!("training (`--tune`) does not know how `{}` goes backwards", node.op);
+        let what = format!("training (`--train`) does not know how `{}` goes backwards", node.op);
         Error::Unsupported(format!("{what}; it knows the operators of language models"))
     })
 }
