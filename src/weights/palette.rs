@@ -174,9 +174,9 @@ impl Encoding for Palette {
         let (codes, table) = (self.row_codes(row), self.row_table(row));
         let lane = row % self.dim;
         let group = self.scale.as_ref().map_or(usize::MAX, |s| s.group);
-        let mut factor = self.scale_of(row, col);
+        let mut factor = 1.0;
         for (i, v) in out.iter_mut().enumerate() {
-            if (col + i).is_multiple_of(group) {
+            if i == 0 || (col + i).is_multiple_of(group) {
                 factor = self.scale_of(row, col + i);
             }
             let code = bits::get(codes, col + i, self.bits) as usize;
