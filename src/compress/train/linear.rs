@@ -28,7 +28,7 @@ fn linear(step: &mut Step) -> Result<()> {
     }
     if step.wants(2) {
         let mut sums = vec![0f32; outputs];
-        dy.chunks_exact(outputs).for_each(|dy| sums.iter_mut().zip(dy).for_each(|(s, v)| *s += v));
+        dy.chunks_exact(outputs.max(1)).for_each(|dy| sums.iter_mut().zip(dy).for_each(|(s, v)| *s += v));
         step.give(2, sums);
     }
     Ok(())

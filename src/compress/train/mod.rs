@@ -63,6 +63,10 @@ pub fn train(
             let found =
                 values.get(&logits).ok_or_else(|| Error::Usage("the model to train computes no output".into()))?;
             let (divergence, gradient) = loss::divergence(&teacher.outputs(at)?, found, device.threads())?;
+            if !divergence.is_finite() {
+                let step = pass * samples.len() + i + 1;
+                return Err(Error::Usage(format!("training: outputs are no numbers any more at step {step}")));
+            }
             backward::backward(&model.graph, &values, (logits, gradient), &mut trained, device.threads())?;
             trained.step(rate(pass * samples.len() + i, steps));
             trained.put(&mut model.graph)?;
