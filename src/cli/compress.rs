@@ -129,7 +129,7 @@ fn train(model: &mut Model, source: &Model, options: &Options, device: &Device) 
     let file =
         file.ok_or_else(|| Error::Usage("--train trains language models, with --calibrate FILE of text".into()))?;
     let samples = lessons(file, source)?;
-    let steps = print::progress("training steps", (options.train * samples.len()) as u64);
+    let steps = print::progress("training steps", ((options.train + 1) * samples.len()) as u64);
     let divergences = compress::train(model, source, &samples, options.train, device, || steps.inc(1))?;
     steps.finish_and_clear();
     Ok(divergences)

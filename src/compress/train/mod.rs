@@ -31,9 +31,9 @@ const RATE: f64 = 2e-3;
 /// Steps until it is reached.
 const WARM_UP: usize = 10;
 
-/// Trains `model`, made from `exact`, on every sample `passes` times, one sample a step; `progress` is called after each.
-/// The samples' outputs are logits over the last axis of the model's first output. Result: the mean divergence in each pass,
-/// in nats. `Error::Unsupported` for operators without a gradient.
+/// Trains `model`, made from `exact`, on every sample `passes` times, one sample a step. Its first output are logits over the
+/// last axis. `progress` is called for each sample that the float model has seen, then for each step. Result: the mean
+/// divergence in each pass, in nats. `Error::Unsupported` for operators without a gradient.
 pub fn train(
     model: &mut Model,
     exact: &Model,
@@ -52,7 +52,7 @@ pub fn train(
     let mut trained = Trained::new(&model.graph)?;
     // Found before the first run, which takes its time.
     backward::check(&model.graph, logits, &trained)?;
-    let mut teacher = Teacher::new(exact, samples, device)?;
+    let mut teacher = Teacher::new(exact, samples, device, &mut progress)?;
     let steps = passes * samples.len();
     let mut divergences = Vec::with_capacity(passes);
     for pass in 0..passes {

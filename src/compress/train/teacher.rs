@@ -18,7 +18,7 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    pub fn new(model: &Model, samples: &[Sample], device: &Device) -> Result<Self> {
+    pub fn new(model: &Model, samples: &[Sample], device: &Device, mut seen: impl FnMut()) -> Result<Self> {
         let graph = &model.graph;
         let output = graph.outputs.first().copied();
         let made = |id: &ValueId| graph.nodes.iter().position(|n| n.outputs.contains(&Some(*id)));
@@ -36,6 +36,7 @@ impl Teacher {
             run(&mut session, &wanted, &mut values)?;
             values.retain(|id, _| border.contains(id));
             held.push(values);
+            seen();
         }
         Ok(Teacher { output, last: self::session(last, device)?, held })
     }
