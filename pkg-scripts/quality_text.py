@@ -22,7 +22,7 @@ LAYERS = ["--exclude", "token_embd"]
 # Matrices whose errors weigh most get more bits.
 BACK = "ffn_down|attn_output|attn_v"
 
-WHOLE = ["token_embd=palette:4:group=64", f"{BACK}=palette:8:dim=2:group=64", "palette:6:dim=2:scale"]
+WHOLE = ["token_embd=palette:4:group=64", f"{BACK}|attn_k=palette:8:dim=2:group=64", "palette:6:dim=2:scale"]
 TRAINED = ["--train", "3"]
 
 # What is encoded, how, and llama.cpp's nearest figure with an importance matrix: bits or bytes, and perplexity.

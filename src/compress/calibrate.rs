@@ -10,8 +10,10 @@ use crate::runtime::{Device, Session};
 use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
 
-/// Positions taken of each activation, over all samples: several times as many as weights have inputs.
+/// Positions taken of each activation, over all samples: several times as many as weights have inputs. Of texts all are
+/// worth their time.
 const POSITIONS: usize = 12288;
+const POSITIONS_OF_TEXT: usize = 65536;
 /// Positions taken of one sample at most, evenly spaced: neighbours in an image tell much the same.
 const PER_SAMPLE: usize = 512;
 
@@ -67,7 +69,7 @@ pub fn statistics(
     spied.graph.outputs = outputs.into_iter().collect();
     let mut session = Session::new(&spied, device)?;
     let mut found: HashMap<Inputs, Statistics> = HashMap::new();
-    let positions = positions(samples.len());
+    let positions = positions(model, samples.len());
     for sample in samples {
         let outputs = if spied.graph.outputs.is_empty() { Vec::new() } else { session.run(&named(model, sample))? };
         let mut seen: HashMap<ValueId, &Tensor> =
@@ -97,8 +99,9 @@ pub fn halved(layout: Layout, positions: usize, runs: usize) -> usize {
 }
 
 /// How many of each sample are taken, of so many samples.
-pub fn positions(samples: usize) -> usize {
-    POSITIONS.div_ceil(samples.max(1)).min(PER_SAMPLE)
+pub fn positions(model: &Model, samples: usize) -> usize {
+    let all = if of_tokens(model) { POSITIONS_OF_TEXT } else { POSITIONS };
+    all.div_ceil(samples.max(1)).min(PER_SAMPLE)
 }
 
 /// `[inputs of a row, positions]` of an activation, `most` of them or fewer.
