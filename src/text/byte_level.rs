@@ -68,12 +68,27 @@ pub fn bytes(token: &str) -> Vec<u8> {
 
 /// Printable Latin-1 characters stand for themselves, the other 68 bytes, in order, for U+0100 and on.
 fn byte(character: char) -> Option<u8> {
-    let is_printable = |c: u32| matches!(c, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     match character as u32 {
         c if is_printable(c) => Some(c as u8),
-        c => (0..=0xff).filter(|&b| !is_printable(b)).nth(c.checked_sub(0x100)? as usize).map(|b| b as u8),
+        c => OTHERS.get(c.checked_sub(0x100)? as usize).copied(),
     }
 }
+
+const fn is_printable(c: u32) -> bool {
+    matches!(c, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff)
+}
+
+const OTHERS: [u8; 68] = {
+    let (mut bytes, mut count, mut byte) = ([0; 68], 0, 0);
+    while byte < 0x100 {
+        if !is_printable(byte) {
+            bytes[count] = byte as u8;
+            count += 1;
+        }
+        byte += 1;
+    }
+    bytes
+};
 
 #[cfg(test)]
 mod tests {

@@ -106,9 +106,9 @@ impl Metadata {
         let json = |(key, value): (&String, &Value)| {
             let json = match value {
                 Value::Array(array) if TOKENIZER.contains(&key.as_str()) => {
-                    array.values()?.iter().map(Value::to_json).collect()
+                    array.values()?.into_iter().map(Value::into_json).collect()
                 }
-                other => other.to_json(),
+                other => other.clone().into_json(),
             };
             Ok((key.clone(), json))
         };
@@ -123,13 +123,13 @@ impl Metadata {
 }
 
 impl Value {
-    fn to_json(&self) -> serde_json::Value {
+    fn into_json(self) -> serde_json::Value {
         match self {
-            Value::Unsigned(v) => json!(v),
-            Value::Signed(v) => json!(v),
-            Value::Float(v) => json!(v),
-            Value::Bool(v) => json!(v),
-            Value::Text(v) => json!(v),
+            Value::Unsigned(v) => v.into(),
+            Value::Signed(v) => v.into(),
+            Value::Float(v) => v.into(),
+            Value::Bool(v) => v.into(),
+            Value::Text(v) => v.into(),
             Value::Array(v) => json!({ "values": v.len }),
         }
     }
