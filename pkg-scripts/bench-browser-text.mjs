@@ -1,18 +1,26 @@
 #!/usr/bin/env node
 // Times text generation against wllama (llama.cpp in WebAssembly) in the same Chromium, both on one thread and in a worker.
 //
-//   pkg-scripts/bench-browser-text.mjs [--runs 3] [--tokens 48] [--json]
+//   pkg-scripts/bench-browser-text.mjs [--native FEWBIT] [--runs 3] [--tokens 48] [--json]
 //
 // SmolLM2-135M, each run with another prompt of some 250 tokens, greedily; tokens per second as each engine counts them,
 // medians. The engines take turns. "first" is from asking for the pipeline to the first piece of text, the model stored in
-// the browser already, in a page that has not been used. Needs pkg-scripts/setup peers and pkg-scripts/fetch smollm2.
-import { readFileSync } from 'node:fs';
+// the browser's profile already, in pages that have not been used; of a native program from its start to its end.
+// Needs pkg-scripts/setup peers and pkg-scripts/fetch smollm2.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CACHE, ROOT, launch, openPage, serveAll } from '../www/tests/harness.mjs';
+import { CACHE, ROOT, launchWithProfile, openPage, serveAll } from '../www/tests/harness.mjs';
 
 const { values: options } = parseArgs({
-  options: { runs: { type: 'string', default: '3' }, tokens: { type: 'string', default: '48' }, json: { type: 'boolean' } },
+  options: {
+    native: { type: 'string' },
+    runs: { type: 'string', default: '3' },
+    tokens: { type: 'string', default: '48' },
+    json: { type: 'boolean' },
+  },
 });
 const RUNS = Number(options.runs);
 const MAX_TOKENS = Number(options.tokens);
@@ -52,6 +60,14 @@ async function openWllama(model) {
 }
 const ENGINES = { fewbit: openFewbit, wllama: openWllama };
 
+/** Of the native program, also on one thread. */
+function firstOfNative(program) {
+  const words = ['generate', join(CACHE, 'models', 'smollm2_135m_q4_1.gguf'), '--prompt', 'Hello', '--max-tokens', '1'];
+  const began = performance.now();
+  execFileSync(program, [...words, '--device', 'cpu', '--threads', '1'], { stdio: 'ignore' });
+  return performance.now() - began;
+}
+
 // wllama's memory is shared even on one thread, and its workers come from blobs.
 const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 const server = await serveAll({
@@ -63,17 +79,22 @@ const server = await serveAll({
     return true;
   },
 });
-const browser = await launch({ gpu: false });
+const profile = mkdtempSync(join(tmpdir(), 'fewbit-'));
+const context = await launchWithProfile(profile, { gpu: false });
 const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
 try {
-  const context = await browser.newContext();
   const results = {};
   const pages = {};
   for (const [engine, open] of Object.entries(ENGINES)) {
     // The first visit stores the model.
     await (await openPage(context, `${server.url}/isolated`)).evaluate(open, MODEL);
-    pages[engine] = await openPage(context, `${server.url}/isolated`);
-    results[engine] = { engine, first_ms: await pages[engine].evaluate(open, MODEL), prefill: [], decode: [] };
+    const firsts = [];
+    for (let i = 0; i < RUNS; i++) {
+      await pages[engine]?.close();
+      pages[engine] = await openPage(context, `${server.url}/isolated`);
+      firsts.push(await pages[engine].evaluate(open, MODEL));
+    }
+    results[engine] = { engine, first_ms: median(firsts), prefill: [], decode: [] };
   }
   for (const [i, prompt] of prompts.entries()) {
     for (const [engine, page] of Object.entries(pages)) {
@@ -91,6 +112,8 @@ try {
     result.decode = median(result.decode);
     if (options.json) console.log(JSON.stringify(result));
   }
+  const native = options.native && median(Array.from({ length: RUNS }, () => firstOfNative(options.native)));
+  if (options.json && native) console.log(JSON.stringify({ engine: 'fewbit, native', first_ms: native }));
   if (!options.json) {
     const [ours, peer] = Object.values(results);
     const row = (...cells) => console.log(cells.map((cell) => String(cell).padEnd(18)).join(''));
@@ -98,8 +121,10 @@ try {
     row('prefill tokens/s', ours.prefill.toFixed(1), peer.prefill.toFixed(1), (ours.prefill / peer.prefill).toFixed(2));
     row('decode tokens/s', ours.decode.toFixed(1), peer.decode.toFixed(1), (ours.decode / peer.decode).toFixed(2));
     row('first ms', ours.first_ms.toFixed(0), peer.first_ms.toFixed(0), (ours.first_ms / peer.first_ms).toFixed(2));
+    if (native) row('first ms, native', native.toFixed(0), '', `browser ${(ours.first_ms / native).toFixed(2)}`);
   }
 } finally {
-  await browser.close();
+  await context.close();
   await server.close();
+  rmSync(profile, { recursive: true, force: true });
 }

@@ -17,8 +17,8 @@ use crate::graph::{Graph, Model, ValueId};
 use crate::runtime::Device;
 use crate::{Error, Result};
 
-/// Samples that are run, evenly spaced: photos, and windows of a text. Each position of a text tells something new, and
-/// SmolLM2 gains by every window of 77: a tenth of its perplexity in 3.4 bits over 24 of them.
+/// Samples that are run, evenly spaced: photos, and windows of a text. Each position of a text tells something new: in 3.4
+/// bits SmolLM2 has a perplexity of 49.0 after 26 windows, and of 44.4 after 77.
 const SAMPLES: usize = 32;
 const WINDOWS: usize = 128;
 

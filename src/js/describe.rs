@@ -8,7 +8,6 @@ use super::error::to_js;
 use super::model::JsModel;
 use super::text::{How, telling, to_json};
 use crate::tasks::Describer;
-use crate::tasks::generate::Options;
 use crate::vision::Photo;
 use crate::{Error, Result};
 
@@ -43,8 +42,9 @@ impl JsModel {
         let request: Request = serde_json::from_str(request).map_err(|e| Error::Usage(format!("options: {e}")))?;
         let taken = self.describer.borrow_mut().take();
         let mut describer = taken.map_or_else(|| Describer::new(self.model(), &self.device()?), Ok)?;
-        let prompt = request.prompt.as_deref().unwrap_or(describer.defaults().0);
-        let how: Options = request.how.into();
+        let (question, default) = describer.defaults();
+        let prompt = request.prompt.as_deref().unwrap_or(question);
+        let how = request.how.options(default.beams.count);
         if let Some(variance) = describer.noise() {
             describer.set_noise(variance, how.sampling.seed)?;
         }

@@ -31,13 +31,16 @@ pub(super) struct How {
     sampling: Sampling,
     stop: Vec<String>,
     schema: Option<serde_json::Value>,
-    beams: usize,
+    beams: Option<usize>,
     length_penalty: f32,
 }
 
-impl From<How> for Options {
-    fn from(how: How) -> Self {
-        let How { max_tokens, sampling, stop, schema, beams: count, length_penalty } = how;
+impl How {
+    /// With so many beams unless it says how many, or asks for what goes without beams only.
+    pub(super) fn options(self, usual: usize) -> Options {
+        let How { max_tokens, sampling, stop, schema, beams, length_penalty } = self;
+        let plain = sampling.temperature == 0.0 && stop.is_empty() && schema.is_none();
+        let count = beams.unwrap_or(if plain { usual } else { 1 });
         Options { max_tokens, sampling, stop, schema, beams: Beams { count, length_penalty } }
     }
 }
@@ -74,7 +77,7 @@ async fn continued(generator: &mut Generator, request: Request, piece: &Function
         Prompt::Text(text) => generator.language().prompt(&text)?,
         Prompt::Chat(messages) => generator.language().chat(&messages)?,
     };
-    let generated = generator.continue_async(&prompt, &request.how.into(), telling(piece)).await?;
+    let generated = generator.continue_async(&prompt, &request.how.options(1), telling(piece)).await?;
     to_json(&generated)
 }
 

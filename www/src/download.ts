@@ -1,5 +1,6 @@
 import { FewbitError, aborted, throwIfAborted, toFewbitError } from './errors.ts';
 import { Store, blockHashes, type Note, type Writer } from './store.ts';
+import { macrotask } from './turn.ts';
 import type { Progress } from './types.ts';
 
 /** Receives the file in order. Its hash covers what was pushed with `hashed`. */
@@ -35,7 +36,7 @@ export async function download<S extends Sink>(source: Source, newSink: () => Pr
   const cached = await store?.read();
   throwIfAborted(source.signal);
   if (store && cached?.note.blocks) {
-    const sink = await fromCache(source, cached.file, cached.note, newSink);
+    const sink = await fromCache(source, store, cached.file, cached.note, newSink);
     if (sink) return sink;
     await store.remove();
   }
@@ -54,7 +55,7 @@ export async function download<S extends Sink>(source: Source, newSink: () => Pr
 export async function readBlob<S extends Sink>(blob: Blob, source: Omit<Source, 'url' | 'cache'>, sink: S): Promise<S> {
   const file = blob instanceof File ? blob.name : 'model';
   const progress = reporter({ url: file, onProgress: source.onProgress }, 'cache', blob.size);
-  const take = (chunk: Uint8Array) => sink.push(chunk, source.sha256 !== undefined);
+  const take = (chunk: Uint8Array<ArrayBuffer>) => sink.push(chunk, source.sha256 !== undefined);
   await pipe(blob.stream(), take, progress, source.signal);
   progress.end();
   checkHash(file, source.sha256, sink.sha256());
@@ -64,23 +65,28 @@ export async function readBlob<S extends Sink>(blob: Blob, source: Omit<Source, 
 /** The cached file, unless the server has a newer one or the bytes are damaged. Works offline. */
 async function fromCache<S extends Sink>(
   source: Source,
+  store: Store,
   file: File,
   note: Note,
   newSink: () => Promise<S>,
 ): Promise<S | undefined> {
   if (source.sha256 && note.sha256 !== source.sha256.toLowerCase()) return undefined;
-  // Read ahead while the module is compiled and the server asked.
-  const stream = file.stream();
   if (await isStale(source, note)) return undefined;
   const sink = await newSink();
   const blocks = blockHashes();
-  const take = (chunk: Uint8Array) => {
+  const take = (chunk: Uint8Array<ArrayBuffer>) => {
     blocks.add(chunk);
     sink.push(chunk, false);
   };
   const progress = reporter(source, 'cache', file.size);
+  const piece = async (chunk: Uint8Array<ArrayBuffer>) => {
+    take(chunk);
+    progress.add(chunk.length);
+    await macrotask();
+    throwIfAborted(source.signal);
+  };
   try {
-    await pipe(stream, take, progress, source.signal);
+    if (!(await store.pieces(piece))) await pipe(file.stream(), take, progress, source.signal);
   } catch {
     // Bytes that no loader takes are damaged bytes.
     throwIfAborted(source.signal);
@@ -114,7 +120,7 @@ async function attempt(
   const state = { received: 0, total: 0, version: '' };
   const progress = reporter(source, 'download', 0);
   const blocks = store && blockHashes();
-  const take = (chunk: Uint8Array) => {
+  const take = (chunk: Uint8Array<ArrayBuffer>) => {
     sink.push(chunk, true);
     blocks?.add(chunk);
   };
@@ -144,7 +150,7 @@ async function attempt(
         state.version = version;
         progress.total = state.total;
         if (!writer && store) writer = await openWriter(store, source.url, state);
-        const keep = (chunk: Uint8Array) => {
+        const keep = (chunk: Uint8Array<ArrayBuffer>) => {
           take(chunk);
           try {
             writer?.write(chunk);
@@ -223,8 +229,8 @@ async function request(source: Source, from: number): Promise<Response> {
 }
 
 async function pipe(
-  stream: ReadableStream<Uint8Array>,
-  take: (chunk: Uint8Array) => void,
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  take: (chunk: Uint8Array<ArrayBuffer>) => void,
   progress: Reporter,
   signal: AbortSignal | undefined,
 ): Promise<void> {

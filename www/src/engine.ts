@@ -8,6 +8,7 @@ import type { SentSound } from './sound.ts';
 import { askForSubgroups } from './subgroups.ts';
 import { fromWire, toWire } from './tensors.ts';
 import { keep, kept, tune } from './tune.ts';
+import { macrotask } from './turn.ts';
 import type { Classification, Device, Generated, ModelInfo, Progress, Segment, Tensor, Tensors, Transcript } from './types.ts';
 
 /** The calls an engine answers, as they cross to a worker. */
@@ -239,16 +240,4 @@ export class Engine {
     const code: FewbitErrorCode = panic ? 'bad-model' : 'out-of-memory';
     return new FewbitError(code, panic ?? 'WebAssembly ran out of memory', { cause: error });
   }
-}
-
-const channel = new MessageChannel();
-const waiting: (() => void)[] = [];
-channel.port1.onmessage = () => waiting.shift()?.();
-
-/** Lets messages in, an abort among them. Unlike a timer it costs microseconds and is not throttled. */
-function macrotask(): Promise<void> {
-  return new Promise((resolve) => {
-    waiting.push(resolve);
-    channel.port2.postMessage(0);
-  });
 }

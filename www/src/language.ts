@@ -20,8 +20,8 @@ export function checkWhole(numbers: Record<string, number>): void {
 /** How a text is continued, as `src/js/text.rs` reads it. Ranges are checked there. */
 export function howOf(options: GenerateOptions): unknown {
   const { maxTokens = 256, repetitionPenalty = 1, temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0, stop = [] } = options;
-  const { beams = 1, lengthPenalty = 1 } = options;
-  checkWhole({ maxTokens, topK, seed, beams });
+  const { beams = null, lengthPenalty = 1 } = options;
+  checkWhole({ maxTokens, topK, seed, beams: beams ?? 1 });
   for (const [name, value] of Object.entries({ repetitionPenalty, temperature, topP, minP, lengthPenalty })) {
     // JSON has no other numbers.
     if (!Number.isFinite(value)) throw new FewbitError('usage', `${name} is ${value}; it must be a finite number`);

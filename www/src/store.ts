@@ -18,12 +18,13 @@ export interface Note {
 
 /** The part of the worker-only interface that is used here; the `dom` types leave it out. */
 interface SyncHandle {
+  read(into: Uint8Array, options: { at: number }): number;
   write(data: Uint8Array, options?: { at: number }): number;
   truncate(size: number): void;
   flush(): void;
   close(): void;
 }
-type Handle = FileSystemFileHandle & { createSyncAccessHandle?: () => Promise<SyncHandle> };
+type Handle = FileSystemFileHandle & { createSyncAccessHandle?: (options?: { mode: 'read-only' }) => Promise<SyncHandle> };
 
 const FOLDER = 'fewbit-models';
 
@@ -32,6 +33,8 @@ const FOLDER = 'fewbit-models';
  * copies each, into memory that it has at hand for pieces below 1 MiB.
  */
 const BLOCK = 1 << 19;
+/** Bytes that are read at once. Where nothing is kept on disk each read asks another process. */
+const PIECE = 8 * BLOCK;
 
 /** SHA-256 in hexadecimal. Exists wherever a store does: both are for secure contexts only. */
 async function hash(bytes: BufferSource): Promise<string> {
@@ -50,8 +53,13 @@ export function blockHashes() {
     filled = 0;
   };
   return {
-    add(chunk: Uint8Array): void {
+    add(chunk: Uint8Array<ArrayBuffer>): void {
       while (chunk.length > 0) {
+        if (filled === 0 && chunk.length >= BLOCK) {
+          hashes.push(hash(chunk.subarray(0, BLOCK)));
+          chunk = chunk.subarray(BLOCK);
+          continue;
+        }
         const part = chunk.subarray(0, BLOCK - filled);
         block.set(part, filled);
         filled += part.length;
@@ -112,6 +120,22 @@ export class Store {
     return new Writer(sink, offset);
   }
 
+  /**
+   * Calls `take` with the data file's bytes in order, each piece to be used before `take` returns, until that rejects. Streams
+   * of files take five times as long. `false`, before the first piece, while another tab has the file.
+   */
+  async pieces(take: (piece: Uint8Array<ArrayBuffer>) => Promise<void>): Promise<boolean> {
+    const source = await this.sink('.bin', { mode: 'read-only' }).catch(() => undefined);
+    if (!source) return false;
+    try {
+      const piece = new Uint8Array(PIECE);
+      for (let at = 0, read: number; (read = source.read(piece, { at })) > 0; at += read) await take(piece.subarray(0, read));
+      return true;
+    } finally {
+      source.close();
+    }
+  }
+
   async remove(): Promise<void> {
     for (const extension of ['.json', '.bin']) await this.folder.removeEntry(this.name + extension).catch(() => {});
   }
@@ -120,10 +144,10 @@ export class Store {
     return (await this.folder.getFileHandle(this.name + extension)).getFile();
   }
 
-  private async sink(extension: string): Promise<SyncHandle> {
+  private async sink(extension: string, options?: { mode: 'read-only' }): Promise<SyncHandle> {
     const handle: Handle = await this.folder.getFileHandle(this.name + extension, { create: true });
     if (!handle.createSyncAccessHandle) throw new Error('sync access handles exist in workers only');
-    return handle.createSyncAccessHandle();
+    return handle.createSyncAccessHandle(options);
   }
 }
 

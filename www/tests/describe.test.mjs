@@ -76,6 +76,20 @@ describe('pictures to text', { skip }, () => {
     });
   }
 
+  test('a captioner that is asked no question searches with four beams, unless chance, a stop text or a count is wanted', async () => {
+    const ids = await page.evaluate(async (maxTokens) => {
+      const see = await open('maccap');
+      const ids = {};
+      const asked = { usual: {}, four: { beams: 4 }, greedy: { beams: 1 }, stopped: { stop: 'Q' }, cold: { temperature: 1e-6 } };
+      for (const [name, options] of Object.entries(asked)) ids[name] = (await see('/pictures/wide.png', { maxTokens, ...options })).ids;
+      await see.dispose();
+      return ids;
+    }, MORE);
+    assert.deepEqual(ids.usual, ids.four);
+    assert.notDeepEqual(ids.usual, ids.greedy);
+    assert.deepEqual([ids.stopped, ids.cold], [ids.greedy, ids.greedy]);
+  });
+
   test('only the module with text is fetched', () => {
     assert.ok(fetched.some((url) => url.endsWith('fewbit_text_bg.wasm')));
     assert.ok(!fetched.some((url) => url.endsWith('/fewbit_bg.wasm')));

@@ -24,9 +24,18 @@ export const POLICY =
   "connect-src 'self' blob:; worker-src 'self'";
 
 /** Starts Chromium. `gpu: false` gives one without WebGPU; `args` are further flags. */
-export function launch({ gpu = true, args = [] } = {}) {
+export function launch(options) {
+  return chromium.launch(howToLaunch(options));
+}
+
+/** The same with a profile on disk, as people have one, instead of one in memory: a context, and the folder is its owner's. */
+export function launchWithProfile(folder, options) {
+  return chromium.launchPersistentContext(folder, howToLaunch(options));
+}
+
+function howToLaunch({ gpu = true, args = [] } = {}) {
   if (!existsSync(BROWSER)) throw new Error(`${BROWSER} is missing: run pkg-scripts/setup, or set CHROMIUM`);
-  return chromium.launch({ executablePath: BROWSER, args: [...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU), ...args] });
+  return { executablePath: BROWSER, args: [...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU), ...args] };
 }
 
 /**

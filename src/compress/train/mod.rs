@@ -26,9 +26,12 @@ use crate::graph::{Model, ValueId};
 use crate::runtime::{Device, Session};
 use crate::{Error, Result};
 
-/// The longest step, as a share of what is trained; it grows to that and falls to nothing along a cosine.
-const RATE: f64 = 2e-3;
-/// Steps until it is reached.
+/// Length of a step where outputs diverge by one nat, as a share of what is trained. Divergence grows with the square of the
+/// distance to go, so nearer ones go shorter steps: else those of a good model would lead it astray.
+const RATE: f64 = 3e-3;
+/// Nats from which on steps are not longer.
+const FAR: f64 = 1.0;
+/// Steps grow at first, for so many, and fall to nothing along a cosine.
 const WARM_UP: usize = 10;
 
 /// Trains `model`, made from `exact`, on every sample `passes` times, one sample a step. Its first output are logits over the
@@ -68,7 +71,7 @@ pub fn train(
                 return Err(Error::Usage(format!("training: outputs are no numbers any more at step {step}")));
             }
             backward::backward(&model.graph, &values, (logits, gradient), &mut trained, device.threads())?;
-            trained.step(rate(pass * samples.len() + i, steps));
+            trained.step(divergence.clamp(0.0, FAR).sqrt() * rate(pass * samples.len() + i, steps));
             trained.put(&mut model.graph)?;
             sum += divergence;
             progress();
@@ -86,7 +89,7 @@ fn shuffled(i: usize, pass: usize, count: usize) -> usize {
     (i * step + pass) % count
 }
 
-/// Length of step number `step` of `steps`.
+/// Length of step number `step` of `steps`, at one nat.
 fn rate(step: usize, steps: usize) -> f64 {
     let warm = ((step + 1) as f64 / WARM_UP.min(steps) as f64).min(1.0);
     RATE * warm * (0.5 + 0.5 * (std::f64::consts::PI * step as f64 / steps as f64).cos())
