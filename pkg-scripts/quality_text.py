@@ -23,7 +23,7 @@ LAYERS = ["--exclude", "token_embd"]
 BACK = "ffn_down|attn_output|attn_v"
 
 WHOLE = ["token_embd=palette:4:group=64", f"{BACK}|attn_k=palette:8:dim=2:group=64", "palette:6:dim=2:scale"]
-TRAINED = ["--train", "3"]
+TRAINED = ["--train", "2"]
 
 # What is encoded, how, and llama.cpp's nearest figure with an importance matrix: bits or bytes, and perplexity.
 ROWS = [
