@@ -62,6 +62,19 @@ pub fn get(bytes: &[u8], index: usize, bits: u32) -> u8 {
     (wide & ((1u16 << bits) - 1)) as u8
 }
 
+/// The eight codes from position `index` on, the first in the lowest bits; zeros past the end.
+#[inline]
+pub fn eight(bytes: &[u8], index: usize, bits: u32) -> u64 {
+    let bit = index * bits as usize;
+    let rest = bytes.get(bit / 8..).unwrap_or(&[]);
+    let word = match rest.first_chunk() {
+        Some(&whole) => u64::from_le_bytes(whole),
+        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    // Codes of 8 bits begin with bytes; seven bits and eight narrower codes fit.
+    word >> (bit % 8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +92,13 @@ mod tests {
             assert_eq!(bytes.len(), packed_len(codes.len(), bits));
             let back: Vec<u8> = (0..codes.len()).map(|i| get(&bytes, i, bits)).collect();
             assert_eq!(back, codes);
+            for from in 0..codes.len() + 9 {
+                let word = eight(&bytes, from, bits);
+                for i in 0..8 {
+                    let code = (word >> (i as u32 * bits)) as u8 & (0xff >> (8 - bits));
+                    assert_eq!(code, codes.get(from + i).copied().unwrap_or(0), "{from} + {i}, {bits} bits");
+                }
+            }
             // Nothing that was there before stays, and nothing behind is touched.
             let mut used = vec![0xa5; bytes.len() + 2];
             pack_into(&codes, bits, &mut used);

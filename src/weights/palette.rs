@@ -172,15 +172,21 @@ impl Encoding for Palette {
 
     fn decode(&self, row: usize, col: usize, out: &mut [f32]) {
         let (codes, table) = (self.row_codes(row), self.row_table(row));
-        let lane = row % self.dim;
-        let group = self.scale.as_ref().map_or(usize::MAX, |s| s.group);
-        let mut factor = 1.0;
-        for (i, v) in out.iter_mut().enumerate() {
-            if i == 0 || (col + i).is_multiple_of(group) {
-                factor = self.scale_of(row, col + i);
+        let (lane, mask) = (row % self.dim, (1 << self.bits) - 1);
+        for (i, values) in out.chunks_mut(8).enumerate() {
+            let mut word = bits::eight(codes, col + 8 * i, self.bits);
+            for v in values {
+                *v = table[(word as usize & mask) * self.dim + lane];
+                word >>= self.bits;
             }
-            let code = bits::get(codes, col + i, self.bits) as usize;
-            *v = factor * table[code * self.dim + lane];
+        }
+        let Some(Scale { group, .. }) = self.scale else { return };
+        let mut at = 0;
+        while at < out.len() {
+            let end = (group - (col + at) % group).saturating_add(at).min(out.len());
+            let factor = self.scale_of(row, col + at);
+            out[at..end].iter_mut().for_each(|v| *v *= factor);
+            at = end;
         }
     }
 
