@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("FEWBIT_CACHE") or Path.home() / ".cache" / "fewbit")
 MODEL = CACHE / "models" / "whisper_tiny_en"
-ENCODINGS = ["palette:4:scale", "palette:3:scale"]
+# The encoder does not stand 4 bits.
+ENCODINGS = ["encoder=palette:6:scale palette:4:scale", "encoder=palette:6:scale palette:3:scale", "palette:4:scale"]
 
 
 def fewbit(program: str, *words) -> dict:
@@ -44,7 +45,8 @@ def measure(args: argparse.Namespace, encoding: str, guided: bool, wanted: list)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.fewbit"
         guide = ["--calibrate", args.calibrate] if guided else []
-        report = fewbit(args.program, "compress", MODEL, "--output", out, "--weights", encoding, *guide)
+        rules = [word for rule in encoding.split() for word in ("--weights", rule)]
+        report = fewbit(args.program, "compress", MODEL, "--output", out, *rules, *guide)
         found = [fewbit(args.program, "caption", out, sound) for sound in args.score]
     pairs = list(zip(wanted, found))
     tokens = sum(edits(a["ids"], b["ids"]) for a, b in pairs) / sum(len(a["ids"]) for a in wanted)
@@ -59,7 +61,7 @@ def main() -> None:
     parser.add_argument("--calibrate", type=Path, required=True, help="folder of sound files to calibrate with")
     parser.add_argument("--score", type=Path, nargs="+", required=True, help="sound files to score, others")
     parser.add_argument("--program", default=str(ROOT / "target" / "release" / "fewbit"), help="the fewbit to measure")
-    parser.add_argument("--weights", nargs="+", default=ENCODINGS, help="encodings, each with and without calibration")
+    parser.add_argument("--weights", nargs="+", default=ENCODINGS, help="encodings, or several rules with spaces between, each with and without calibration")
     args = parser.parse_args()
     wanted = [fewbit(args.program, "caption", MODEL, sound) for sound in args.score]
     for encoding in args.weights:
